@@ -1,0 +1,1 @@
+"""A task queue on Kombu that neither loses nor silently repeats work."""
