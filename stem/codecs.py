@@ -12,12 +12,13 @@ import base64
 import binascii
 import json
 import uuid
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from stem.errors import NotEncodableError
-from stem.message import Arguments, Envelope, Message, Refusal
+from stem.message import Arguments, Envelope, Label, Message, Refusal
 from stem.states import DeadReason
 
 if TYPE_CHECKING:
@@ -167,6 +168,23 @@ def _transport_body(body: object, encoding: object) -> bytes | Refusal:
         return _refuse(DeadReason.BODY_UNDECODABLE, f"not base64: {error}")
 
 
+def read_label(message: Message) -> Label:
+    """Return what a store needs to know of a message; a header that cannot be read counts as missing."""
+    headers = message.headers
+    return Label(
+        task_id=_text(headers, "id"),
+        task=_text(headers, "task"),
+        attempt=_count_or_0(headers, "retries") + 1,
+        generation=_count_or_0(headers, GENERATION),
+    )
+
+
+def replayed(message: Message) -> Message:
+    """Return the message that a dead letter's message is replaced by: attempt 1 of the next generation."""
+    generation = read_label(message).generation + 1
+    return replace(message, headers={**message.headers, "retries": 0, GENERATION: generation})
+
+
 def read_envelope(message: Message, *, queue: str) -> Envelope | Refusal:
     """Return what the headers say.
 
@@ -259,6 +277,18 @@ def _count(headers: Mapping[str, Any], name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
         raise _BadHeaderError(name)
     return value
+
+
+def _count_or_0(headers: Mapping[str, Any], name: str) -> int:
+    try:
+        return _count(headers, name)
+    except _BadHeaderError:
+        return 0
+
+
+def _text(headers: Mapping[str, Any], name: str) -> str:
+    value = headers.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _when(headers: Mapping[str, Any], name: str) -> datetime | None:

@@ -87,6 +87,23 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """What a store needs to know of a message that it keeps.
+
+    Attributes:
+        task_id: "" when the message does not tell.
+        task: The task's name, "" when the message does not tell.
+        attempt: From 1.
+        generation: Replays before this one, from 0.
+    """
+
+    task_id: str
+    task: str
+    attempt: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
     """What a message's body says.
 

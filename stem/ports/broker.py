@@ -16,6 +16,14 @@ The lease state machine (n is the store's own time, t a token, L a duration):
     any             with another token  –                            nothing changes
     ready, delayed  cancel              –                            gone, state cancelled
     dead            replay(generation)  generation current           ready(attempt 1, generation + 1)
+
+A lease that has lapsed stays in its place, ``leased``, until `Broker.reclaim` takes it. A message keeps
+its queue and its priority for life, and its token dies with the lease, whatever ended it.
+
+With ``atomic_results`` the task's record follows its message in the same step, by the rules of
+`stem.ports.results.Results`: release and reclaim turn a running record back to ``queued``, Reschedule
+makes it ``retrying``, an Ending ends it. Where those rules refuse the write, because the record has
+ended or has seen a higher fence, the record stays and the message moves all the same.
 """
 
 from __future__ import annotations
@@ -98,7 +106,8 @@ class Complete:
 
     Attributes:
         ending: The record's last state; None for messages that have no record.
-        successors: Published in the same step, under ids that are the same on every try.
+        successors: Published in the same step, under ids that are the same on every try;
+            one whose id is known already is passed over.
     """
 
     token: str
@@ -127,7 +136,7 @@ class Reschedule:
 
     Attributes:
         message: The next attempt's message.
-        attempt: Its number, from 2.
+        attempt: Its number, from 2; the one before it failed.
         error: What the failed attempt ended with, for the record and its timeline.
     """
 
@@ -194,8 +203,10 @@ class LeaseSource(Protocol):
     L4. A token that is not current, or whose lease has lapsed, changes nothing, and the caller is told.
     L5. Leases lapse by the store's clock, never by a worker's.
     L6. A delayed message is never leased early.
-    L7. Each settlement is one atomic step, with the task's record where `atomic_results` says so.
-    L8. Within one queue a higher priority is leased first, then the older message.
+    L7. Each settlement is one atomic step, with the task's record where `atomic_results` says so;
+        one that is refused does not hinder its neighbours in the batch.
+    L8. Within one queue a higher priority is leased first, then the older message; among messages
+        that were delayed, or leased before, the order is open.
     L9. Settling twice with one token succeeds once.
     """
 
@@ -253,7 +264,8 @@ class Broker(Protocol):
     Guarantees, each checked by `stem.testing.contracts.broker`:
 
     B1. When `publish` has returned True for a message, it survives what the store survives.
-    B2. A message whose task id is live, or has a record, is not published again: False.
+    B2. A message whose task id is live (ready, delayed or leased), or has a record, is not published
+        again: False. Of two in one call the first counts. Messages without an id are always published.
     B3. With `atomic_results`, message and record are written together or not at all.
     B4. Messages of one queue and priority are leased in the order of publishing.
     B5. `reclaim` hands each lapsed lease on once, however many processes call it.
@@ -305,7 +317,9 @@ class QueueStats:
     """How full a queue is.
 
     Attributes:
-        oldest_age_s: Seconds that the oldest ready message has waited; None when none is ready.
+        dead: Dead letters that were not replayed.
+        oldest_age_s: Seconds since the oldest ready message was published, or was due if that was
+            later, by the store's clock; None when none is ready.
     """
 
     queue: str
@@ -354,7 +368,11 @@ class QueueAdmin(Protocol):
         ...
 
     def stats(self, queues: Collection[str] | None = None) -> list[QueueStats]:
-        """Return how full each queue is, sorted by name; None asks for all."""
+        """Return how full each queue is, sorted by name; None asks for all.
+
+        A named queue that was never used is all zeros. A delayed message counts as ready
+        from the moment it is due; a lapsed lease counts as leased until it is reclaimed.
+        """
         ...
 
     def browse(
@@ -377,7 +395,11 @@ class QueueAdmin(Protocol):
         ...
 
     def cancel(self, task_ids: Collection[str], *, reason: str) -> set[str]:
-        """Remove waiting messages of these tasks; return the ids that were removed."""
+        """Remove waiting messages of these tasks; return the ids that were removed.
+
+        Args:
+            reason: For the records' timelines.
+        """
         ...
 
     def pause(self, queue: str) -> None:

@@ -69,7 +69,7 @@ class DeadLetters(Protocol):
     D1. A buried message is here once, with its bytes.
     D2. `replay` puts each entry back once, however many call it at the same time, and in one step.
     D3. A replayed task starts with attempt 1 and generation + 1; its entry stays as history, marked.
-    D4. A replayed task's record is ``queued`` again.
+    D4. A replayed task's record is ``queued`` again, and takes nothing more from earlier deliveries.
     D5. Pages are newest first and neither repeat nor skip an entry that stays in place while paging.
     D6. `purge` removes exactly what the query matches, and says how many.
     """
@@ -93,7 +93,9 @@ class DeadLetters(Protocol):
     ) -> list[DeadLetter]:
         """Put up to ``limit`` entries back into their queues, oldest first; return them.
 
-        Entries whose message names no task (``task_id`` is "") cannot be replayed and are passed over.
+        Passed over are entries that were replayed already, whose message cannot be read or names no
+        task (``task_id`` is ""), and whose task is live again. The message gets its new attempt and
+        generation from `stem.codecs.replayed`.
         """
         ...
 

@@ -187,14 +187,18 @@ class Results(Protocol):
     Guarantees, each checked by `stem.testing.contracts.results`:
 
     R1. `add` writes a ``queued`` record once; a second one with the same id changes nothing.
-    R2. `start` is refused for a terminal record and for a fence below the record's.
-    R3. `finish` and `retry` are refused unless their fence is at least the record's; for an
+    R2. `start` is refused for a terminal record and for a fence below the record's; for an
         equal fence the token must be the record's.
+    R3. `finish` and `retry` are refused unless their fence is at least the record's; for an
+        equal fence the token must be the record's. Whatever takes a task from a worker's hands and
+        writes records (reclaim, cancel, purge, replay) takes the token from the record.
     R4. A terminal state changes only by a replay.
     R5. An id that was never queued is told apart from one that waits: None.
     R6. Pages are newest first and neither repeat nor skip a record that stays unchanged while paging.
     R7. The timeline keeps the order of what happened, and survives retries and replays.
-    R8. A record is deleted only after it has ended and its time to live has passed.
+    R8. A record is deleted only after it has ended and its time to live has passed, by the store's clock.
+    R9. Repeating the last accepted `start`, `retry` or `finish` is accepted and changes nothing, so that
+        a caller whose reply was lost may ask again.
     """
 
     def add(self, tasks: Sequence[NewTask]) -> list[bool]:
@@ -202,15 +206,24 @@ class Results(Protocol):
         ...
 
     def start(self, starts: Sequence[Start]) -> list[bool]:
-        """Note that attempts began; for each, in order, whether it may go on."""
+        """Note that attempts began; for each, in order, whether it may go on.
+
+        A record is made for a task that has none.
+        """
         ...
 
     def retry(self, retries: Sequence[RetryNote]) -> list[bool]:
-        """Note that attempts failed and others follow; for each, in order, whether it was accepted."""
+        """Note that attempts failed and others follow; for each, in order, whether it was accepted.
+
+        Refused for a task that has no record.
+        """
         ...
 
     def finish(self, endings: Sequence[Ending]) -> list[bool]:
-        """Write how tasks ended; for each, in order, whether it was accepted."""
+        """Write how tasks ended; for each, in order, whether it was accepted.
+
+        A record is made for a task that has none; one that exists keeps its own name, queue and ttl.
+        """
         ...
 
     def get(self, task_ids: Collection[str]) -> dict[str, TaskRecord]:
@@ -232,11 +245,14 @@ class Results(Protocol):
         ...
 
     def wait(self, task_ids: Collection[str], *, timeout_s: float) -> None:
-        """Block until one of the records may have changed, or ``timeout_s`` pass."""
+        """Block until one of the records may have changed, or ``timeout_s`` pass.
+
+        Returns at once when one of the tasks has ended already.
+        """
         ...
 
     def forget(self, task_ids: Collection[str]) -> int:
-        """Delete the records of tasks that have ended; return how many."""
+        """Delete the records of tasks that have ended, with their timelines; return how many."""
         ...
 
     def prune(self, *, limit: int) -> int:

@@ -34,7 +34,8 @@ class Revokes(Protocol):
     Guarantees, each checked by `stem.testing.contracts.revokes`:
 
     V1. When `revoke` has returned, `matching` finds the id from any process.
-    V2. A second `revoke` of an id keeps the first reason and the later expiry.
+    V2. A second `revoke` of an id keeps the first reason and the later expiry; once asked to
+        terminate it stays so.
     V3. A revocation is forgotten when it expires, by the store's clock, and by `unrevoke`.
     """
 
@@ -59,7 +60,11 @@ class Revokes(Protocol):
         ...
 
     def page(self, *, cursor: str | None = None, limit: int = 50) -> tuple[Sequence[Revocation], str | None]:
-        """Return a page of revocations in the order of their task ids, and the cursor of the next page."""
+        """Return a page of revocations in the order of their task ids, and the cursor of the next page.
+
+        Raises:
+            ConfigurationError: The cursor is not one of this method's.
+        """
         ...
 
     def prune(self, *, limit: int) -> int:
