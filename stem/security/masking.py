@@ -92,7 +92,7 @@ def _mask_value(value: object, names: Collection[str], depth: int) -> object:
         return MASK
     match value:
         case str():
-            return mask_text(value)
+            return mask_text(mask_url(value))
         case Mapping():
             return _mask_items(cast("Mapping[Any, Any]", value), names, depth - 1)  # type: ignore[redundant-cast]  # pyright needs it
         case list() | tuple():
