@@ -242,11 +242,10 @@ def test_a_table_that_is_none_is_told(tmp_path: Path) -> None:
     name=st.sampled_from(sorted(DECLARATIONS)),
     wrap=st.sampled_from(
         [
-            "redis//u:{}@h",
             "x://u:{}@h bad",
             "password={}",
             "redis://u:{}@h",
-            " redis://:{}@h",
+            " redis://:a {}@h",
             "x;redis://:{}@h",
         ]
     ),
