@@ -1,0 +1,103 @@
+"""The ``stem`` command, and the only place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import click
+
+from stem.cli.connection import connects
+from stem.cli.exit_codes import ExitCode, explain
+from stem.cli.output import print_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: Final = {
+    "worker": "stem.cli.worker:worker",
+    "tasks": "stem.cli.tasks:tasks",
+    "observe": "stem.cli.observe:observe",
+    "dlq": "stem.cli.dlq:dlq",
+    "config": "stem.cli.config:config",
+}
+"""Where each command is defined; imported when it is asked for."""
+
+
+class StemGroup(click.Group):
+    """The root command: finds commands lazily and turns errors into exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; None when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> NoReturn:
+        """Run the command line and end the process with its exit code."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        options["standalone_mode"] = False
+        code: object
+        try:
+            code = super().main(arguments, *rest, **options)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read our output has seen enough. Nothing can be written any
+            # more, and the interpreter would complain when it tries at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = ExitCode.OK
+        except Exception as error:  # noqa: BLE001 - the edge: every error ends here as one line and a code
+            code = _report(error, arguments)
+        sys.exit(code if isinstance(code, int) else ExitCode.OK)
+
+
+def _report(error: Exception, arguments: Sequence[str]) -> ExitCode:
+    if "--debug" in arguments:
+        import traceback
+
+        traceback.print_exception(error)
+    explanation = explain(error)
+    print_error(explanation, as_json="--json" in arguments)
+    return explanation.exit_code
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    import platform
+    from importlib.metadata import version
+
+    click.echo(f"stem {version('stem-tasks')} (Python {platform.python_version()}, Kombu {version('kombu')})")
+    ctx.exit()
+
+
+@click.group(
+    cls=StemGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 timeout, 5 partly done, 64 configuration, "
+    "69 broker or store unavailable, 70 internal, 75 try again later, 77 denied, 130 interrupted.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Print the version.",
+)
+@connects
+def stem() -> None:
+    """Run workers, publish tasks, and look into queues."""
+
+
+def main() -> NoReturn:
+    """Run ``stem`` with the arguments of this process."""
+    stem.main(prog_name="stem")
