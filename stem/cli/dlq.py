@@ -34,13 +34,22 @@ _COLUMNS: Final = {
 _SAMPLES: Final = 5
 """Entries that a dry run shows."""
 
+
+def _to_reason(_ctx: click.Context, _param: click.Parameter, value: str | None) -> DeadReason | None:
+    return None if value is None else DeadReason(value)
+
+
 selects = gathered(
     DeadLetterQuery,
     "query",
     click.argument("queue", required=False),
     click.option("-t", "--task", help="Only tasks of this name."),
     click.option(
-        "--reason", type=click.Choice(DeadReason), metavar="REASON", help="Only those buried for this reason."
+        "--reason",
+        type=click.Choice([reason.value for reason in DeadReason]),
+        callback=_to_reason,
+        metavar="REASON",
+        help="Only those buried for this reason.",
     ),
     click.option(
         "--since",

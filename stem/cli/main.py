@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -14,7 +15,7 @@ from stem.cli.exit_codes import ExitCode, explain
 from stem.cli.output import print_error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 COMMANDS: Final = {
     "worker": "stem.cli.worker:worker",
@@ -41,22 +42,35 @@ class StemGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> NoReturn:
-        """Run the command line and end the process with its exit code."""
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command line and end the process with its exit code.
+
+        With ``standalone_mode`` off it returns and raises instead, as any click command.
+        """
         arguments = list(sys.argv[1:] if args is None else args)
-        options["standalone_mode"] = False
-        code: object
-        try:
-            code = super().main(arguments, *rest, **options)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Whoever read our output has seen enough. Nothing can be written any
-            # more, and the interpreter would complain when it tries at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = ExitCode.OK
-        except Exception as error:  # noqa: BLE001 - the edge: every error ends here as one line and a code
-            code = _report(error, arguments)
-        sys.exit(code if isinstance(code, int) else ExitCode.OK)
+        run = partial(super().main, arguments, prog_name, complete_var, standalone_mode=False, **extra)
+        return run() if not standalone_mode else _end_with(run, arguments)
+
+
+def _end_with(run: Callable[[], object], arguments: Sequence[str]) -> NoReturn:
+    try:
+        code = run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Nothing can be written any
+        # more, and the interpreter would complain when it tries at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.OK
+    except Exception as error:  # noqa: BLE001 - the edge: every error ends here as one line and a code
+        code = _report(error, arguments)
+    sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
 
 def _report(error: Exception, arguments: Sequence[str]) -> ExitCode:
@@ -98,6 +112,6 @@ def stem() -> None:
     """Run workers, publish tasks, and look into queues."""
 
 
-def main() -> NoReturn:
-    """Run ``stem`` with the arguments of this process."""
+def main() -> None:
+    """Run ``stem`` with the arguments of this process, and end it."""
     stem.main(prog_name="stem")
