@@ -91,6 +91,21 @@ class DuplicateTaskError(ConfigurationError):
         super().__init__(problems=[f"task {name!r} is registered twice; give one of them name=…"])
 
 
+class WorkerIdTakenError(ConfigurationError):
+    """Another worker of this id is alive; ids are unique."""
+
+    def __init__(self, *, worker_id: str, host: str, pid: int) -> None:
+        self.worker_id = worker_id
+        self.host = host
+        self.pid = pid
+        super().__init__(
+            problems=[
+                f"worker {worker_id} runs already on {host} as process {pid}; "
+                "give this one another name with -n NAME"
+            ]
+        )
+
+
 class StoreError(StemError):
     """A broker or a store refused or failed an operation.
 
@@ -225,6 +240,13 @@ class HardTimeLimitError(TaskError):
     def __init__(self, *, limit_s: float) -> None:
         self.limit_s = limit_s
         super().__init__(f"hard time limit of {limit_s:g} s exceeded")
+
+
+class ShutdownError(TaskError):
+    """Raised inside a task whose worker is stopping; the task is given back."""
+
+    def __init__(self) -> None:
+        super().__init__("the worker is shutting down; the task is given back")
 
 
 class WorkerLostError(TaskError):

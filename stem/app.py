@@ -1,0 +1,484 @@
+"""The application: the only module that joins adapters to services."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
+
+from stem import ids
+from stem.clock import SystemClock
+from stem.errors import AppNotFoundError, ConfigurationError
+from stem.tasks.handle import Handle
+from stem.tasks.options import Definition, define
+from stem.tasks.registry import Registry
+from stem.tasks.task import AsyncTask, SyncTask, Task, is_async
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from datetime import timedelta
+
+    from stem.clock import Clock
+    from stem.config.settings import Pool, Settings
+    from stem.config.sources import Resolved
+    from stem.lifecycle import Service
+    from stem.middleware import Middleware
+    from stem.ports.broker import Broker, QueueAdmin
+    from stem.ports.deadletters import DeadLetters
+    from stem.ports.heartbeats import Heartbeat, Heartbeats
+    from stem.ports.results import Results
+    from stem.ports.revokes import Revokes
+    from stem.ports.stack import Stack
+    from stem.retry import RetryPolicy
+    from stem.tasks.context import Context
+    from stem.tasks.options import CallOptions, TaskOptions
+    from stem.tasks.publish import Publisher
+    from stem.worker.worker import Worker
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Port = TypeVar("Port")
+
+_MAIN = frozenset({"__main__", "__mp_main__"})
+
+
+class Stem:
+    """A task queue application: its tasks, its settings, its stores.
+
+    Making one opens nothing and reads nothing: settings are read at the first
+    use that needs them, connections are made at the first use of a store.
+
+    Args:
+        name: Names the application in logs, and tasks that are defined in an
+            interactive session.
+        broker: The broker's URL; short for the setting ``broker_url``.
+        result_backend: The result store's URL; short for ``result_backend_url``.
+        middleware: Around every attempt, the first outermost.
+        clock: For tests.
+        settings: Any other setting by name; they win over the environment and files.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        broker: str | None = None,
+        result_backend: str | None = None,
+        middleware: Sequence[Middleware] = (),
+        clock: Clock | None = None,
+        **settings: object,
+    ) -> None:
+        self.name = name
+        self.tasks = Registry()
+        self.middleware: list[Middleware] = list(middleware)
+        self.clock: Clock = clock or SystemClock()
+        self._overrides = dict(settings)
+        if broker is not None:
+            self._overrides["broker_url"] = broker
+        if result_backend is not None:
+            self._overrides["result_backend_url"] = result_backend
+        self._module = _caller_module()
+        self._stacks: dict[str, Stack] = {}
+
+    def __repr__(self) -> str:
+        return f"<Stem {self.name}, {len(self.tasks)} tasks>"
+
+    # settings
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        """Every setting with where it came from; read once.
+
+        Raises:
+            ConfigurationError: Some setting cannot be used; every problem at once.
+        """
+        from stem import signals
+        from stem.config.sources import resolve
+
+        resolved = resolve(overrides=self._overrides, environ=os.environ, cwd=Path.cwd())
+        settings = resolved.settings
+        signals.configure(enabled=settings.signals_enabled, disabled=settings.signals_disabled)
+        return resolved
+
+    @property
+    def settings(self) -> Settings:
+        """Every setting."""
+        return self.resolved.settings
+
+    def override(self, **settings: object) -> None:
+        """Set settings over those given before; only until they are first used.
+
+        Raises:
+            ConfigurationError: The settings are in use already.
+        """
+        if "resolved" in self.__dict__:
+            raise ConfigurationError(problems=[f"{', '.join(settings)}: the settings are in use already"])
+        self._overrides.update(settings)
+
+    @cached_property
+    def default_retry(self) -> RetryPolicy:
+        """The policy of tasks that have none of their own."""
+        from stem.retry import RetryPolicy
+
+        settings = self.settings
+        return RetryPolicy(max_retries=settings.max_retries, base=settings.retry_base, cap=settings.retry_cap)
+
+    # tasks
+
+    @overload
+    def task(self, function: Callable[P, Awaitable[R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # the first that fits is meant
+    @overload
+    def task(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
+    @overload
+    def task(self, /, *, bind: Literal[True], **options: Unpack[TaskOptions]) -> BoundTaskMaker: ...
+    @overload
+    def task(self, /, *, bind: Literal[False] = ..., **options: Unpack[TaskOptions]) -> TaskMaker: ...
+    def task(
+        self, function: Callable[..., Any] | None = None, /, *, bind: bool = False, **options: Any
+    ) -> Any:
+        """Make a function a task: ``@app.task``, or ``@app.task(queue="mail")``.
+
+        Args:
+            bind: Whether the function takes the task's `Context` as its first parameter.
+            options: See `stem.tasks.options.TaskOptions`.
+
+        Raises:
+            ConfigurationError: Options that cannot be used, all at once.
+            DuplicateTaskError: Another function has this name.
+        """
+        if function is not None:
+            return self._register(function, bind=False, options={})
+        return lambda function: self._register(function, bind=bind, options=options)
+
+    def _register(
+        self, function: Callable[..., Any], *, bind: bool, options: Mapping[str, Any]
+    ) -> Task[Any, Any]:
+        given = cast("TaskOptions", {key: value for key, value in options.items() if key != "name"})
+        name = options.get("name") or f"{self._module_name(function.__module__)}.{function.__name__}"
+        kind = AsyncTask if is_async(function) else SyncTask
+        task: Task[Any, Any] = kind(function, define(name, given), bound=bind, host=self)
+        self.tasks.add(task)
+        return task
+
+    def send_task(
+        self,
+        name: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Handle[Any]:
+        """Publish a call of a task that need not be defined here.
+
+        The arguments are checked against the signature only where the task is defined.
+
+        Raises:
+            ConfigurationError: Options that cannot be used, all at once.
+            NotEncodableError: An argument has no JSON form.
+            StoreError: The task is not published, or that is not known.
+        """
+        task = self.tasks.find(name)
+        if task is not None:
+            return task.apply_async(args, kwargs, **options)
+        task_id = self.publisher.publish(Definition(name=name), args, kwargs or {}, options)
+        return self.AsyncResult(task_id)
+
+    def AsyncResult(self, task_id: str) -> Handle[Any]:
+        """Return the handle of the task with this id; nothing is looked up."""
+        return Handle(task_id, stores=self)
+
+    @property
+    def stores(self) -> Stem:
+        """Where handles look: the application itself."""
+        return self
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """Publishes calls."""
+        from stem.tasks.publish import Publisher
+
+        return Publisher(
+            self.broker,
+            default_queue=self.settings.default_queue,
+            result_ttl=self.settings.result_ttl,
+            clock=self.clock,
+        )
+
+    @property
+    def revoke_ttl(self) -> timedelta:
+        """How long a revocation is kept."""
+        return self.settings.revoke_ttl
+
+    # stores
+
+    @property
+    def broker(self) -> Broker:
+        """Where messages are published and leased."""
+        return self._offered(self._broker_stack.broker, "broker_url", "take messages")
+
+    @property
+    def queues(self) -> QueueAdmin:
+        """Looks into queues."""
+        return self._offered(self._broker_stack.queues, "broker_url", "list queues")
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The buried messages."""
+        return self._offered(self._broker_stack.dead_letters, "broker_url", "keep dead letters")
+
+    @property
+    def results(self) -> Results:
+        """The task records."""
+        return self._offered(self._result_stack.results, "result_backend_url", "keep results")
+
+    @property
+    def heartbeats_store(self) -> Heartbeats:
+        """Where workers say that they are alive."""
+        return self._offered(self._result_stack.heartbeats, "result_backend_url", "keep heartbeats")
+
+    @property
+    def revokes(self) -> Revokes:
+        """The revocations."""
+        url = self.settings.revoke_store_url
+        stack = self._broker_stack if url is None else self._stack(url, "revoke_store_url")
+        return self._offered(stack.revokes, "revoke_store_url", "keep revocations")
+
+    def heartbeats(self) -> list[Heartbeat]:
+        """Return the last heartbeat of every live worker, sorted by id.
+
+        Raises:
+            StoreError: The result store does not answer.
+        """
+        return self.heartbeats_store.list()
+
+    def close(self) -> None:
+        """Free every connection; they are made again when needed. May be called twice."""
+        self.__dict__.pop("publisher", None)
+        while self._stacks:
+            self._stacks.popitem()[1].close()
+
+    @property
+    def _broker_stack(self) -> Stack:
+        return self._stack(self.settings.broker_url, "broker_url")
+
+    @property
+    def _result_stack(self) -> Stack:
+        url = self.settings.result_backend_url
+        if url is None:
+            return self._broker_stack
+        stack = self._stack(url, "result_backend_url")
+        if stack.identity != self._broker_stack.identity:
+            raise ConfigurationError(
+                problems=["result_backend_url: expected the broker's database; leave it unset to use that"]
+            )
+        return stack
+
+    def _stack(self, url: str, setting: str) -> Stack:
+        if url not in self._stacks:
+            from stem.adapters.registry import open_stack
+
+            self._stacks[url] = open_stack(
+                url, setting=setting, namespace=self.settings.namespace, clock=self.clock
+            )
+        return self._stacks[url]
+
+    def _offered(self, port: Port | None, setting: str, what: str) -> Port:
+        if port is None:
+            raise ConfigurationError(problems=[f"{setting}: this kind of database cannot {what}"])
+        return port
+
+    # workers
+
+    def worker(
+        self,
+        *,
+        name: str | None = None,
+        queues: Sequence[str] = (),
+        pool: Pool | None = None,
+        concurrency: int | None = None,
+        app_path: str | None = None,
+    ) -> Worker:
+        """Return a worker for this application's tasks; its ``run()`` blocks until it is told to stop.
+
+        Args:
+            name: The worker's name, or ``name@host``; ``default`` by default.
+            queues: What to take tasks from, the first ones first; the default queue by default.
+            pool: How tasks are run; the setting ``pool`` by default.
+            concurrency: How many at once; the setting ``concurrency`` by default.
+            app_path: How child processes find this application, ``module:attribute``;
+                by default it is looked for in the module that made it.
+
+        Raises:
+            ConfigurationError: Something cannot be used; every problem at once.
+        """
+        from stem.worker.worker import Worker, WorkerOptions, WorkerPorts, default_concurrency
+
+        settings = self.settings
+        worker_id = ids.worker_id(name)
+        chosen = tuple(queues) or (settings.default_queue,)
+        _check_names(worker_id, chosen)
+        pool = pool or settings.pool
+        options = WorkerOptions(
+            id=worker_id,
+            queues=chosen,
+            pool=pool,
+            concurrency=concurrency or settings.concurrency or default_concurrency(),
+            lease=settings.lease_duration,
+            renew_every=settings.lease_renew_every,
+            max_deliveries=settings.max_deliveries,
+            result_ttl=settings.result_ttl,
+            grace=settings.shutdown_grace,
+            heartbeat_every=settings.heartbeat_every,
+            soft_limit_s=_seconds(settings.soft_time_limit),
+            hard_limit_s=_seconds(settings.hard_time_limit),
+            max_tasks_per_child=settings.max_tasks_per_child,
+            app_path=app_path or ("" if pool == "solo" else self._path()),
+            load=self._itself if pool == "solo" else load,
+        )
+        ports = WorkerPorts(
+            broker=self.broker, results=self.results, revokes=self.revokes, heartbeats=self.heartbeats_store
+        )
+        return Worker(options, app=self, ports=ports, services=self._maintenance(), clock=self.clock)
+
+    def _maintenance(self) -> list[Service]:
+        from stem.lifecycle import PeriodicService
+        from stem.maintenance.pruner import PRUNE_EVERY_S, Pruner
+        from stem.maintenance.reaper import REAP_EVERY_S, Reaper
+
+        settings = self.settings
+        reaper = Reaper(self.broker, max_deliveries=settings.max_deliveries)
+        pruner = Pruner(
+            results=self.results,
+            revokes=self.revokes,
+            dead_letters=self.dead_letters,
+            dead_letter_ttl=settings.dead_letter_ttl,
+            clock=self.clock,
+        )
+        return [
+            PeriodicService("reaper", reaper.tick, interval_s=REAP_EVERY_S, clock=self.clock),
+            PeriodicService("pruner", pruner.tick, interval_s=PRUNE_EVERY_S, clock=self.clock),
+        ]
+
+    def _itself(self, path: str) -> Stem:
+        return self
+
+    def _path(self) -> str:
+        module = sys.modules.get(self._module)
+        names = [name for name, value in vars(module).items() if value is self] if module else []
+        if not names:
+            raise ConfigurationError(
+                problems=[
+                    f"application {self.name!r}: child processes cannot find it; "
+                    "assign it to a variable of a module, or use the pool solo"
+                ]
+            )
+        return f"{self._module}:{names[0]}"
+
+    def _module_name(self, module: str) -> str:
+        if module not in _MAIN:
+            return module
+        # The same name whether the file is run or imported.
+        main = sys.modules["__main__"]
+        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        if spec is not None:
+            return str(spec.name).removesuffix(".__main__")
+        return Path(file).stem if file else self.name
+
+
+class TaskMaker(Protocol):
+    """What ``@app.task(…)`` with options returns."""
+
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # as above
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
+
+
+class BoundTaskMaker(Protocol):
+    """What ``@app.task(bind=True, …)`` returns."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # as above
+        self, function: Callable[Concatenate[Context, P], Awaitable[R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> SyncTask[P, R]: ...
+
+
+def load(path: str) -> Stem:
+    """Return the application that ``path`` names.
+
+    Args:
+        path: ``module:attribute``, or ``module`` alone for a module with one application.
+
+    Raises:
+        AppNotFoundError: There is no such module or attribute, or it is no application.
+    """
+    module_name, _, attribute = path.partition(":")
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or module_name
+        if module_name == missing or module_name.startswith(f"{missing}."):
+            reason = f"no module named {missing!r} here or on the path"
+        else:
+            reason = f"importing it failed: no module named {missing!r}"
+        raise AppNotFoundError(path=path, reason=reason) from error
+    except Exception as error:
+        raise AppNotFoundError(
+            path=path, reason=f"importing it failed: {type(error).__name__}: {error}"
+        ) from error
+    return _application(path, vars(module), attribute)
+
+
+def _application(path: str, names: Mapping[str, object], attribute: str) -> Stem:
+    if attribute:
+        found = names.get(attribute)
+        if isinstance(found, Stem):
+            return found
+        reason = "is no Stem application" if attribute in names else "does not exist"
+        raise AppNotFoundError(path=path, reason=f"{attribute!r} {reason}; known: {_known(names)}")
+    applications = list({id(value): value for value in names.values() if isinstance(value, Stem)}.values())
+    if len(applications) == 1:
+        return applications[0]
+    reason = "holds no Stem application" if not applications else f"holds several: {_known(names)}"
+    raise AppNotFoundError(path=path, reason=f"the module {reason}; name it as module:attribute")
+
+
+def _known(names: Mapping[str, object]) -> str:
+    return ", ".join(sorted(name for name, value in names.items() if isinstance(value, Stem))) or "none"
+
+
+def _check_names(worker_id: str, queues: Sequence[str]) -> None:
+    problems = [
+        f"queue {queue!r}: expected 1 to 200 letters, digits or . _ : @ / -"
+        for queue in queues
+        if not ids.is_queue_name(queue)
+    ]
+    if not ids.is_worker_id(worker_id):
+        problems.append(f"worker name: expected NAME or NAME@HOST, got {worker_id!r}")
+    if problems:
+        raise ConfigurationError(problems=problems)
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()
+
+
+def _caller_module() -> str:
+    return str(sys._getframe(2).f_globals.get("__name__", "__main__"))

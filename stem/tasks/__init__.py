@@ -1,0 +1,1 @@
+"""What applications define and call: tasks, their arguments, their handles."""

@@ -1,0 +1,482 @@
+"""The dispatcher's decisions: events in, effects out, no I/O, no clock.
+
+All state of the tasks that a worker holds lives here, and one thread owns it.
+
+    arrived ─► refused, unknown, revoked, expired ─► settle
+       │
+       ├─► due later ─► release
+       ▼
+    buffered ─► running ─► done ─► settle
+                  │  │
+                  │  └─► lease lost ─► told, its outcome is dropped
+                  └────► child gone ─► released, or buried after too many deliveries
+
+The worker leases by credit: it grants the courier as many credits as it can
+use, and a credit is spent by a delivery and comes back when the delivery is
+settled.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
+
+from stem.message import Envelope, Refusal
+from stem.worker import interruption
+from stem.worker.attempt import Job, unknown_task
+from stem.worker.effects import Drain, Effect, Grant, Kill, Note, Run, Spawn, Tell
+from stem.worker.frames import Kind
+from stem.worker.outcome import GaveUp, GivenBack, LostLease, RetryLater, Succeeded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from stem.message import Delivery
+    from stem.ports.revokes import Revocation
+    from stem.worker.outcome import Outcome
+    from stem.worker.verdicts import Verdicts
+
+NOTE_AFTER_S: Final = 0.05
+"""Shorter attempts are never written as running: their end follows at once."""
+
+STALE_AFTER_S: Final = 0.25
+"""A message that waits longer for a free slot is given back."""
+
+LOOK_AHEAD_S: Final = 0.05
+"""As many messages are leased ahead as are run in this time."""
+
+MAX_LOOK_AHEAD: Final = 200
+
+SOFT_GRACE_S: Final = 5.0
+"""How long interrupted tasks have before their process is killed."""
+
+
+class Stopping(IntEnum):
+    """How urgently a worker stops; only ever raised."""
+
+    NO = 0
+    WARM = 1
+    """Finish what runs, within the grace period."""
+    SOFT = 2
+    """Interrupt what runs; it is given back."""
+    HARD = 3
+    """Kill what runs; it is given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One reading of both clocks."""
+
+    mono_s: float
+    wall: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A delivery as the courier hands it over."""
+
+    delivery: Delivery
+    envelope: Envelope | Refusal
+    revocation: Revocation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildEnd:
+    """How a child's process ended.
+
+    Attributes:
+        exit_code: As `multiprocessing.Process.exitcode`: negative for a signal; None when unknown.
+    """
+
+    exit_code: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class RunningTask:
+    """An attempt that a child is running."""
+
+    key: int
+    child: int
+    delivery: Delivery
+    envelope: Envelope
+    started: Moment
+    soft_s: float | None
+    hard_s: float | None
+    noted: bool = False
+    told: bool = False
+    lost: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Child:
+    slots: int = 0
+    keys: set[int] = field(default_factory=set[int])
+    tasks_run: int = 0
+    draining: bool = False
+    killed: bool = False
+    overdue: int | None = None  # the attempt that ran for its hard limit
+    kill_at_s: float | None = None
+
+
+Buffered: TypeAlias = "tuple[Delivery, Envelope, float]"
+
+
+class TaskFacts(Protocol):
+    """What the core asks about tasks."""
+
+    def knows(self, name: str) -> bool:
+        """Return whether a task of this name is registered."""
+        ...
+
+    def limits_s(self, envelope: Envelope) -> tuple[float | None, float | None]:
+        """Return the soft and the hard time limit of a call, in seconds."""
+        ...
+
+
+class WorkerCore:
+    """Decides what happens to every delivery of one worker.
+
+    Args:
+        verdicts: Makes settlements.
+        facts: Knows the tasks.
+        children: How many child processes there are to be.
+        grace_s: Seconds that a warm stop waits for running tasks.
+        max_tasks_per_child: A child is replaced after so many; None is never.
+    """
+
+    def __init__(
+        self,
+        *,
+        verdicts: Verdicts,
+        facts: TaskFacts,
+        children: int,
+        grace_s: float,
+        max_tasks_per_child: int | None = None,
+    ) -> None:
+        self._verdicts = verdicts
+        self._facts = facts
+        self._wanted_children = children
+        self._grace_s = grace_s
+        self._max_tasks = max_tasks_per_child
+        self._children: dict[int, _Child] = {}
+        self._idle: deque[int] = deque()
+        self._buffer: deque[Buffered] = deque()
+        self._running: dict[int, RunningTask] = {}
+        self._by_token: dict[str, int] = {}
+        self._credits = 0
+        self._next_key = 1
+        self._average_s: float | None = None
+        self._stopping = Stopping.NO
+        self._deadline_s = 0.0
+        self.processed = 0
+        self.boots_failed = 0
+
+    # what others look at
+
+    @property
+    def stopping(self) -> Stopping:
+        """How urgently the worker is stopping."""
+        return self._stopping
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is held any more and the worker may exit."""
+        return bool(self._stopping) and not self._running and not self._buffer
+
+    @property
+    def busy(self) -> bool:
+        """Whether `tick` has something to watch."""
+        return bool(self._running or self._buffer or self._stopping)
+
+    @property
+    def slots(self) -> int:
+        """How many attempts the children that are ready can run at once."""
+        return sum(child.slots for child in self._children.values() if not child.draining)
+
+    def running(self) -> list[RunningTask]:
+        """Return what is running; a copy that any thread may ask for."""
+        return list(self._running.values())
+
+    # events
+
+    def start(self) -> list[Effect]:
+        """Begin: ask for the children."""
+        return [Spawn(delay_s=0.0) for _ in range(self._wanted_children)]
+
+    def child_starting(self, child: int) -> None:
+        """A child's process was started; it is not ready yet."""
+        self._children[child] = _Child()
+
+    def child_ready(self, child: int, slots: int, now: Moment) -> list[Effect]:
+        """A child has imported the tasks and can run ``slots`` at once."""
+        self._children[child].slots = slots
+        self._idle.extend([child] * slots)
+        self.boots_failed = 0
+        return [*self._dispatch(now), *self._grant()]
+
+    def arrived(self, arrivals: Iterable[Arrival], now: Moment) -> list[Effect]:
+        """Messages were leased."""
+        effects: list[Effect] = []
+        for arrival in arrivals:
+            self._credits -= 1
+            effects += self._sort(arrival, now)
+        return [*effects, *self._dispatch(now), *self._grant()]
+
+    def done(self, key: int, outcome: Outcome, runtime_s: float, now: Moment) -> list[Effect]:
+        """A child told how an attempt ended."""
+        running = self._forget(key)
+        if running is None:
+            return []
+        self._measure(runtime_s)
+        child = self._children[running.child]
+        child.keys.discard(key)
+        child.tasks_run += 1
+        if not child.draining:
+            self._idle.append(running.child)
+        effects = [] if running.lost else self._settle(running, outcome, runtime_s, now)
+        return [*effects, *self._recycle(running.child), *self._dispatch(now), *self._grant()]
+
+    def child_gone(self, child_id: int, end: ChildEnd, now: Moment) -> list[Effect]:
+        """A child's process has ended."""
+        child = self._children.pop(child_id)
+        self._idle = deque(idle for idle in self._idle if idle != child_id)
+        effects: list[Effect] = []
+        for key in sorted(child.keys):
+            running = self._forget(key)
+            if running is not None and not running.lost:
+                effects += self._abandoned(running, child, end, now)
+        if not self._stopping and len(self._children) < self._wanted_children:
+            effects.append(Spawn(delay_s=self._boot_delay_s(child)))
+        return [*effects, *self._dispatch(now), *self._grant()]
+
+    def lost(self, tokens: Iterable[str]) -> list[Effect]:
+        """Leases are lost: tell the tasks; what they return will be dropped."""
+        gone = set(tokens)
+        effects: list[Effect] = []
+        for token in gone:
+            running = self._running.get(self._by_token.get(token, 0))
+            if running is not None and not running.lost:
+                running.lost = True
+                effects.append(
+                    Tell(child=running.child, key=running.key, kind=Kind.LOST, payload=running.envelope.id)
+                )
+        self._buffer = deque(waiting for waiting in self._buffer if waiting[0].token not in gone)
+        return [*effects, *self._grant()]
+
+    def stop(self, how: Stopping, now: Moment) -> list[Effect]:
+        """Begin to stop, or stop more urgently."""
+        if how <= self._stopping:
+            return []
+        self._stopping = how
+        effects: list[Effect] = [self._give_back(delivery) for delivery, _, _ in self._buffer]
+        self._buffer.clear()
+        match how:
+            case Stopping.WARM:
+                self._deadline_s = now.mono_s + self._grace_s
+            case Stopping.SOFT:
+                self._deadline_s = now.mono_s + SOFT_GRACE_S
+                effects += [self._interrupt(running) for running in self._running.values()]
+            case Stopping.HARD:
+                effects += [self._kill(child) for child in list(self._children)]
+            case Stopping.NO:
+                pass
+        return [*effects, *self._grant()]
+
+    def tick(self, now: Moment) -> list[Effect]:
+        """Time has passed: limits, stale messages, the grace period."""
+        effects: list[Effect] = []
+        for running in list(self._running.values()):
+            effects += self._watch(running, now.mono_s - running.started.mono_s, now)
+        for child_id, child in self._children.items():
+            if child.kill_at_s is not None and (child.kill_at_s <= now.mono_s or len(child.keys) <= 1):
+                effects.append(self._kill(child_id))
+        effects += self._give_back_stale(now)
+        if self._stopping and self._stopping < Stopping.HARD and now.mono_s >= self._deadline_s:
+            effects += self.stop(Stopping(self._stopping + 1), now)
+        return [*effects, *self._grant()]
+
+    # deciding
+
+    def _sort(self, arrival: Arrival, now: Moment) -> list[Effect]:
+        delivery, envelope = arrival.delivery, arrival.envelope
+        if isinstance(envelope, Refusal):
+            return [self._verdicts.refused(delivery, envelope, now.wall)]
+        effects: list[Effect] = list(self._verdicts.received(delivery, envelope))
+        if self._stopping:
+            return [*effects, self._give_back(delivery)]
+        if arrival.revocation is not None:
+            verdict = self._verdicts.cancelled(delivery, envelope, arrival.revocation.reason, now.wall)
+        elif envelope.expires is not None and envelope.expires <= now.wall:
+            verdict = self._verdicts.expired(delivery, envelope, now.wall)
+        elif envelope.sent_at is None and envelope.eta is not None and envelope.eta > now.wall:
+            # From a producer that leaves waiting to the worker. Counted from
+            # now: a date might have passed already by the store's clock.
+            return [*effects, self._verdicts.postponed(delivery, envelope.eta - now.wall)]
+        elif not self._facts.knows(envelope.name):
+            verdict = self._verdicts.gave_up(delivery, envelope, unknown_task(envelope), None, None, now.wall)
+        else:
+            self._buffer.append((delivery, envelope, now.mono_s))
+            return effects
+        return [*effects, verdict]
+
+    def _dispatch(self, now: Moment) -> list[Effect]:
+        effects: list[Effect] = []
+        while self._buffer and self._idle:
+            child_id = self._idle.popleft()
+            child = self._children[child_id]
+            if child.draining:
+                continue
+            delivery, envelope, _ = self._buffer.popleft()
+            effects.append(self._run(child_id, child, delivery, envelope, now))
+        return effects
+
+    def _run(
+        self, child_id: int, child: _Child, delivery: Delivery, envelope: Envelope, now: Moment
+    ) -> Effect:
+        key = self._next_key
+        self._next_key += 1
+        soft_s, hard_s = self._facts.limits_s(envelope)
+        self._running[key] = RunningTask(
+            key=key,
+            child=child_id,
+            delivery=delivery,
+            envelope=envelope,
+            started=now,
+            soft_s=soft_s,
+            hard_s=hard_s,
+        )
+        self._by_token[delivery.token] = key
+        child.keys.add(key)
+        assert not isinstance(delivery.content, Refusal)
+        job = Job(key=key, message=delivery.content, queue=delivery.queue, deliveries=delivery.deliveries)
+        return Run(child=child_id, job=job)
+
+    def _settle(self, running: RunningTask, outcome: Outcome, runtime_s: float, now: Moment) -> list[Effect]:
+        self.processed += 1
+        delivery, envelope, started = running.delivery, running.envelope, running.started.wall
+        match outcome:
+            case Succeeded(result=result):
+                return [self._verdicts.succeeded(delivery, envelope, result, started, runtime_s, now.wall)]
+            case RetryLater():
+                return [self._verdicts.retry(delivery, envelope, outcome, now.wall)]
+            case GaveUp():
+                return [self._verdicts.gave_up(delivery, envelope, outcome, started, runtime_s, now.wall)]
+            case GivenBack():
+                return [self._give_back(delivery)]
+            case LostLease():
+                return []
+            case _:
+                assert_never(outcome)
+
+    def _abandoned(self, running: RunningTask, child: _Child, end: ChildEnd, now: Moment) -> list[Effect]:
+        delivery, envelope = running.delivery, running.envelope
+        runtime_s = now.mono_s - running.started.mono_s
+        if child.overdue == running.key:
+            return [
+                self._verdicts.overdue(
+                    delivery, envelope, running.hard_s or 0.0, running.started.wall, runtime_s, now.wall
+                )
+            ]
+        if child.killed:  # killed for another task, or because the worker stops
+            return [self._give_back(delivery)]
+        return [
+            self._verdicts.child_lost(
+                delivery, envelope, end.exit_code, running.started.wall, runtime_s, now.wall
+            )
+        ]
+
+    def _watch(self, running: RunningTask, elapsed_s: float, now: Moment) -> list[Effect]:
+        effects: list[Effect] = []
+        if not running.noted and elapsed_s >= NOTE_AFTER_S and not running.lost:
+            running.noted = True
+            effects.append(
+                Note(self._verdicts.started(running.delivery, running.envelope, running.started.wall))
+            )
+        if running.soft_s is not None and not running.told and elapsed_s >= running.soft_s:
+            running.told = True
+            payload = interruption.soft_limit(running.soft_s)
+            effects.append(Tell(child=running.child, key=running.key, kind=Kind.INTERRUPT, payload=payload))
+        if running.hard_s is not None and elapsed_s >= running.hard_s:
+            effects += self._overdue(running, now)
+        return effects
+
+    def _overdue(self, running: RunningTask, now: Moment) -> list[Effect]:
+        child = self._children[running.child]
+        if child.overdue is not None or child.killed:
+            return []
+        child.overdue = running.key
+        child.draining = True
+        if len(child.keys) == 1:
+            return [self._kill(running.child)]
+        child.kill_at_s = now.mono_s + SOFT_GRACE_S  # its siblings may finish first
+        return []
+
+    def _kill(self, child_id: int) -> Effect:
+        child = self._children[child_id]
+        child.killed = child.draining = True
+        child.kill_at_s = None
+        return Kill(child=child_id)
+
+    def _interrupt(self, running: RunningTask) -> Effect:
+        return Tell(
+            child=running.child, key=running.key, kind=Kind.INTERRUPT, payload=interruption.shutdown()
+        )
+
+    def _recycle(self, child_id: int) -> list[Effect]:
+        child = self._children[child_id]
+        if self._max_tasks is None or child.draining or child.tasks_run < self._max_tasks:
+            return []
+        child.draining = True
+        # The replacement starts before the old one ends, so that slots stay filled.
+        return [Spawn(delay_s=0.0), Drain(child=child_id)]
+
+    def _boot_delay_s(self, child: _Child) -> float:
+        if child.slots:
+            return 0.0
+        # It died before it was ready: whatever broke it will break the next one.
+        self.boots_failed += 1
+        return min(0.5 * 2.0 ** min(self.boots_failed - 1, 10), 30.0)
+
+    def _give_back(self, delivery: Delivery) -> Effect:
+        return self._verdicts.given_back(delivery)
+
+    def _give_back_stale(self, now: Moment) -> list[Effect]:
+        effects: list[Effect] = []
+        while self._buffer and now.mono_s - self._buffer[0][2] >= STALE_AFTER_S:
+            delivery, _, _ = self._buffer.popleft()
+            effects.append(self._give_back(delivery))
+            # The slots are slower than they seemed: look less far ahead.
+            self._average_s = max(self._average_s or 0.0, STALE_AFTER_S)
+        return effects
+
+    # keeping count
+
+    def _forget(self, key: int) -> RunningTask | None:
+        running = self._running.pop(key, None)
+        if running is not None:
+            self._by_token.pop(running.delivery.token, None)
+        return running
+
+    def _measure(self, runtime_s: float) -> None:
+        before = self._average_s
+        self._average_s = runtime_s if before is None else before + 0.1 * (runtime_s - before)
+
+    def _look_ahead(self, slots: int) -> int:
+        if self._average_s is None:
+            return 0
+        return min(int(slots * LOOK_AHEAD_S / max(self._average_s, 1e-5)), MAX_LOOK_AHEAD)
+
+    def _grant(self) -> list[Effect]:
+        slots = self.slots
+        wanted = 0 if self._stopping else slots + self._look_ahead(slots)
+        missing = wanted - (self._credits + len(self._buffer) + len(self._running))
+        if missing <= 0 and self._credits <= 0:
+            return []
+        change = max(missing, -self._credits)
+        if not change:
+            return []
+        self._credits += change
+        return [Grant(change)]

@@ -1,0 +1,1 @@
+"""Where attempts run inside a child: one at a time, in threads, or as coroutines."""

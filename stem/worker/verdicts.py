@@ -1,0 +1,323 @@
+"""What becomes of a delivery: settlements, with the record and the signals that belong to them."""
+
+from __future__ import annotations
+
+import signal as os_signal
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from stem import codecs, signals
+from stem.errors import HardTimeLimitError, WorkerLostError
+from stem.message import Envelope, ErrorInfo, Message, Refusal
+from stem.ports.broker import Bury, Complete, Release, Reschedule
+from stem.ports.results import Ending, Start
+from stem.states import DeadReason, TaskState
+from stem.worker.effects import Announce, Settle
+from stem.worker.failure import class_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from stem.message import Delivery
+    from stem.worker.effects import Announcement
+    from stem.worker.outcome import GaveUp, RetryLater
+
+
+class Verdicts:
+    """Makes the settlements of one worker. Pure: times come in as arguments.
+
+    Args:
+        worker: Describes the worker to receivers of signals.
+        result_ttl: How long records are kept after their task has ended.
+        max_deliveries: A message whose process died so often is buried.
+    """
+
+    def __init__(self, *, worker: signals.WorkerInfo, result_ttl: timedelta, max_deliveries: int) -> None:
+        self._worker = worker
+        self._ttl = result_ttl
+        self._max_deliveries = max_deliveries
+
+    def received(self, delivery: Delivery, envelope: Envelope) -> Iterator[Announce]:
+        """Yield the announcement of a delivery."""
+        if signals.task_received.has_receivers:
+            payload = signals.TaskReceived(
+                envelope=envelope,
+                attempt=envelope.attempt,
+                deliveries=delivery.deliveries,
+                worker=self._worker,
+            )
+            yield Announce(partial(signals.task_received.send, payload))
+
+    def started(self, delivery: Delivery, envelope: Envelope, at: datetime) -> Start:
+        """Return the note that an attempt is running."""
+        return Start(
+            task_id=envelope.id,
+            token=delivery.token,
+            fence=delivery.fence,
+            attempt=envelope.attempt,
+            deliveries=delivery.deliveries,
+            worker=self._worker.id,
+            queue=delivery.queue,
+            name=envelope.name,
+            at=at,
+            ttl=self._ttl,
+        )
+
+    def succeeded(
+        self,
+        delivery: Delivery,
+        envelope: Envelope,
+        result: str | None,
+        started_at: datetime,
+        runtime_s: float,
+        now: datetime,
+    ) -> Settle:
+        """Return the settlement of an attempt that returned."""
+        ending = replace(
+            self._ending(delivery, envelope, TaskState.SUCCEEDED, now),
+            result=result,
+            started_at=started_at,
+            runtime_s=runtime_s,
+        )
+        announcements: tuple[Announcement, ...] = ()
+        if signals.task_succeeded.has_receivers:
+            payload = signals.TaskSucceeded(
+                envelope=envelope,
+                attempt=envelope.attempt,
+                worker=self._worker,
+                runtime=timedelta(seconds=runtime_s),
+                result=result,
+            )
+            announcements = (partial(signals.task_succeeded.send, payload),)
+        return Settle(Complete(token=delivery.token, ending=ending), announcements)
+
+    def retry(self, delivery: Delivery, envelope: Envelope, outcome: RetryLater, now: datetime) -> Settle:
+        """Return the settlement of an attempt that is followed by another."""
+        delay = timedelta(seconds=outcome.delay_s)
+        next_retry_at = now + delay
+        following = replace(envelope, attempt=envelope.attempt + 1, eta=next_retry_at)
+        settlement = Reschedule(
+            token=delivery.token,
+            message=_next_message(delivery, following, outcome.body),
+            attempt=following.attempt,
+            due=delay,
+            error=outcome.error,
+        )
+        announcements: tuple[Announcement, ...] = ()
+        if signals.task_retry.has_receivers:
+            payload = signals.TaskRetry(
+                envelope=envelope,
+                attempt=envelope.attempt,
+                worker=self._worker,
+                error=outcome.error,
+                next_retry_at=next_retry_at,
+            )
+            announcements = (partial(signals.task_retry.send, payload),)
+        return Settle(settlement, announcements)
+
+    def gave_up(
+        self,
+        delivery: Delivery,
+        envelope: Envelope,
+        outcome: GaveUp,
+        started_at: datetime | None,
+        runtime_s: float | None,
+        now: datetime,
+    ) -> Settle:
+        """Return the settlement of a task that failed for good, or cannot be run."""
+        ending = replace(
+            self._ending(delivery, envelope, TaskState.FAILED, now),
+            error=outcome.error,
+            started_at=started_at,
+            runtime_s=runtime_s,
+        )
+        return self._bury(delivery, envelope, outcome.reason, ending, {})
+
+    def overdue(
+        self,
+        delivery: Delivery,
+        envelope: Envelope,
+        limit_s: float,
+        started_at: datetime,
+        runtime_s: float,
+        now: datetime,
+    ) -> Settle:
+        """Return the settlement of a task whose process was killed at its hard time limit."""
+        ending = replace(
+            self._ending(delivery, envelope, TaskState.FAILED, now),
+            error=_error(HardTimeLimitError(limit_s=limit_s)),
+            started_at=started_at,
+            runtime_s=runtime_s,
+        )
+        return self._bury(delivery, envelope, DeadReason.HARD_TIME_LIMIT, ending, {"limit_s": limit_s})
+
+    def child_lost(
+        self,
+        delivery: Delivery,
+        envelope: Envelope,
+        exit_code: int | None,
+        started_at: datetime,
+        runtime_s: float,
+        now: datetime,
+    ) -> Settle:
+        """Return the settlement of a task whose process died under it."""
+        if delivery.deliveries < self._max_deliveries:
+            return Settle(Release(token=delivery.token))
+        facts = _exit_facts(exit_code)
+        ending = replace(
+            self._ending(delivery, envelope, TaskState.FAILED, now),
+            error=_error(WorkerLostError(reason=", ".join(f"{key} {value}" for key, value in facts.items()))),
+            started_at=started_at,
+            runtime_s=runtime_s,
+        )
+        return self._bury(delivery, envelope, DeadReason.WORKER_LOST, ending, facts)
+
+    def refused(self, delivery: Delivery, refusal: Refusal, now: datetime) -> Settle:
+        """Return the settlement of a message that could not be understood."""
+        task_id, name = _names(delivery)
+        ending = None
+        if task_id:
+            envelope = Envelope(id=task_id, name=name, queue=delivery.queue)
+            error = ErrorInfo(type="stem.Refusal", message=f"{refusal.reason}: {refusal.detail}")
+            ending = replace(self._ending(delivery, envelope, TaskState.FAILED, now), error=error)
+        settlement = Bury(
+            token=delivery.token,
+            reason=refusal.reason,
+            detail=refusal.detail,
+            task_id=task_id,
+            task=name,
+            ending=ending,
+        )
+        return Settle(settlement, self._buried(None, refusal.reason, refusal.detail, delivery))
+
+    def cancelled(self, delivery: Delivery, envelope: Envelope, reason: str, now: datetime) -> Settle:
+        """Return the settlement of a task that was revoked before it started."""
+        announcements: tuple[Announcement, ...] = ()
+        if signals.task_revoked.has_receivers:
+            payload = signals.TaskRevoked(envelope=envelope, worker=self._worker, reason=reason)
+            announcements = (partial(signals.task_revoked.send, payload),)
+        return self._cancel(
+            delivery, envelope, ErrorInfo(type="stem.Revoked", message=reason), now, announcements
+        )
+
+    def expired(self, delivery: Delivery, envelope: Envelope, now: datetime) -> Settle:
+        """Return the settlement of a task that was to start before now."""
+        announcements: tuple[Announcement, ...] = ()
+        if signals.task_expired.has_receivers:
+            payload = signals.TaskExpired(envelope=envelope, worker=self._worker)
+            announcements = (partial(signals.task_expired.send, payload),)
+        text = f"expired at {envelope.expires.isoformat()}" if envelope.expires else "expired"
+        return self._cancel(
+            delivery, envelope, ErrorInfo(type="stem.Expired", message=text), now, announcements
+        )
+
+    def postponed(self, delivery: Delivery, wait: timedelta) -> Settle:
+        """Return the settlement of a message that came before its time."""
+        return Settle(Release(token=delivery.token, due=wait, counted=False))
+
+    def given_back(self, delivery: Delivery) -> Settle:
+        """Return the settlement of a message that this worker did not run."""
+        return Settle(Release(token=delivery.token, counted=False))
+
+    def _cancel(
+        self,
+        delivery: Delivery,
+        envelope: Envelope,
+        error: ErrorInfo,
+        now: datetime,
+        announcements: tuple[Announcement, ...],
+    ) -> Settle:
+        ending = replace(self._ending(delivery, envelope, TaskState.CANCELLED, now), error=error)
+        return Settle(Complete(token=delivery.token, ending=ending), announcements)
+
+    def _bury(
+        self,
+        delivery: Delivery,
+        envelope: Envelope,
+        reason: DeadReason,
+        ending: Ending,
+        facts: dict[str, object],
+    ) -> Settle:
+        error = ending.error
+        detail = f"{error.type}: {error.message}"[:500] if error else str(reason)
+        settlement = Bury(
+            token=delivery.token,
+            reason=reason,
+            detail=detail,
+            task_id=envelope.id,
+            task=envelope.name,
+            attempt=envelope.attempt,
+            ending=ending,
+            facts=facts,
+        )
+        announcements = self._buried(envelope, reason, detail, delivery)
+        if signals.task_failed.has_receivers and error is not None:
+            payload = signals.TaskFailed(
+                envelope=envelope, attempt=envelope.attempt, worker=self._worker, error=error
+            )
+            announcements = (*announcements, partial(signals.task_failed.send, payload))
+        return Settle(settlement, announcements)
+
+    def _buried(
+        self, envelope: Envelope | None, reason: DeadReason, detail: str, delivery: Delivery
+    ) -> tuple[Announcement, ...]:
+        if not signals.task_buried.has_receivers:
+            return ()
+        payload = signals.TaskBuried(
+            envelope=envelope, queue=delivery.queue, reason=reason, detail=detail, worker=self._worker
+        )
+        return (partial(signals.task_buried.send, payload),)
+
+    def _ending(self, delivery: Delivery, envelope: Envelope, state: TaskState, now: datetime) -> Ending:
+        return Ending(
+            task_id=envelope.id,
+            state=state,
+            token=delivery.token,
+            fence=delivery.fence,
+            attempt=envelope.attempt,
+            deliveries=delivery.deliveries,
+            worker=self._worker.id,
+            queue=delivery.queue,
+            name=envelope.name,
+            finished_at=now,
+            ttl=self._ttl,
+        )
+
+
+def _next_message(delivery: Delivery, following: Envelope, body: bytes | None) -> Message:
+    message = delivery.content
+    assert isinstance(message, Message)
+    # Only what changes is replaced: headers of other producers stay as they came.
+    headers: dict[str, Any] = {
+        **message.headers,
+        "retries": following.attempt - 1,
+        "eta": codecs.write_headers(following)["eta"],
+    }
+    return replace(message, headers=headers, body=message.body if body is None else body)
+
+
+def _names(delivery: Delivery) -> tuple[str, str]:
+    """Return task id and task name as far as a refused message tells them."""
+    if isinstance(delivery.content, Refusal):
+        return "", ""
+    values = (delivery.content.headers.get(name) for name in ("id", "task"))
+    task_id, name = (value if isinstance(value, str) and len(value) <= 255 else "" for value in values)
+    return task_id, name
+
+
+def _exit_facts(exit_code: int | None) -> dict[str, object]:
+    if exit_code is None:
+        return {"exit_code": None}
+    if exit_code >= 0:
+        return {"exit_code": exit_code}
+    try:
+        return {"signal": os_signal.Signals(-exit_code).name}
+    except ValueError:
+        return {"signal": -exit_code}
+
+
+def _error(error: Exception) -> ErrorInfo:
+    return ErrorInfo(type=class_name(type(error)), message=str(error))
