@@ -103,7 +103,15 @@ def dlq() -> None:
 @dlq.command(name="list")
 @selects
 @click.option("--replayed", is_flag=True, help="Also those that were put back already.")
-@click.option("--page-size", "--limit", "limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option(
+    "--page-size",
+    "--limit",
+    "limit",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="Entries on a page.",
+)
 @click.option("--cursor", help="The next_cursor of the page before.")
 @connects
 @json_option
