@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -93,26 +93,31 @@ class Stem:
             self._overrides["result_backend_url"] = result_backend
         self._module = _caller_module()
         self._stacks: dict[str, Stack] = {}
+        self._resolved: Resolved | None = None
+        self._default_retry: RetryPolicy | None = None
+        self._publisher: Publisher | None = None
 
     def __repr__(self) -> str:
         return f"<Stem {self.name}, {len(self.tasks)} tasks>"
 
     # settings
 
-    @cached_property
+    @property
     def resolved(self) -> Resolved:
         """Every setting with where it came from; read once.
 
         Raises:
             ConfigurationError: Some setting cannot be used; every problem at once.
         """
-        from stem import signals
-        from stem.config.sources import resolve
+        if self._resolved is None:
+            from stem import signals
+            from stem.config.sources import resolve
 
-        resolved = resolve(overrides=self._overrides, environ=os.environ, cwd=Path.cwd())
-        settings = resolved.settings
-        signals.configure(enabled=settings.signals_enabled, disabled=settings.signals_disabled)
-        return resolved
+            resolved = resolve(overrides=self._overrides, environ=os.environ, cwd=Path.cwd())
+            settings = resolved.settings
+            signals.configure(enabled=settings.signals_enabled, disabled=settings.signals_disabled)
+            self._resolved = resolved
+        return self._resolved
 
     @property
     def settings(self) -> Settings:
@@ -125,17 +130,21 @@ class Stem:
         Raises:
             ConfigurationError: The settings are in use already.
         """
-        if "resolved" in self.__dict__:
+        if self._resolved is not None:
             raise ConfigurationError(problems=[f"{', '.join(settings)}: the settings are in use already"])
         self._overrides.update(settings)
 
-    @cached_property
+    @property
     def default_retry(self) -> RetryPolicy:
         """The policy of tasks that have none of their own."""
-        from stem.retry import RetryPolicy
+        if self._default_retry is None:
+            from stem.retry import RetryPolicy
 
-        settings = self.settings
-        return RetryPolicy(max_retries=settings.max_retries, base=settings.retry_base, cap=settings.retry_cap)
+            settings = self.settings
+            self._default_retry = RetryPolicy(
+                max_retries=settings.max_retries, base=settings.retry_base, cap=settings.retry_cap
+            )
+        return self._default_retry
 
     # tasks
 
@@ -162,15 +171,15 @@ class Stem:
         """
         if function is not None:
             return self._register(function, bind=False, options={})
-        return lambda function: self._register(function, bind=bind, options=options)
+        return partial(self._register, bind=bind, options=options)
 
     def _register(
         self, function: Callable[..., Any], *, bind: bool, options: Mapping[str, Any]
     ) -> Task[Any, Any]:
         given = cast("TaskOptions", {key: value for key, value in options.items() if key != "name"})
         name = options.get("name") or f"{self._module_name(function.__module__)}.{function.__name__}"
-        kind = AsyncTask if is_async(function) else SyncTask
-        task: Task[Any, Any] = kind(function, define(name, given), bound=bind, host=self)
+        kind: type[Task[Any, Any]] = AsyncTask[..., Any] if is_async(function) else SyncTask[..., Any]
+        task = kind(function, define(name, given), bound=bind, host=self)
         self.tasks.add(task)
         return task
 
@@ -205,17 +214,19 @@ class Stem:
         """Where handles look: the application itself."""
         return self
 
-    @cached_property
+    @property
     def publisher(self) -> Publisher:
         """Publishes calls."""
-        from stem.tasks.publish import Publisher
+        if self._publisher is None:
+            from stem.tasks.publish import Publisher
 
-        return Publisher(
-            self.broker,
-            default_queue=self.settings.default_queue,
-            result_ttl=self.settings.result_ttl,
-            clock=self.clock,
-        )
+            self._publisher = Publisher(
+                self.broker,
+                default_queue=self.settings.default_queue,
+                result_ttl=self.settings.result_ttl,
+                clock=self.clock,
+            )
+        return self._publisher
 
     @property
     def revoke_ttl(self) -> timedelta:
@@ -266,7 +277,7 @@ class Stem:
 
     def close(self) -> None:
         """Free every connection; they are made again when needed. May be called twice."""
-        self.__dict__.pop("publisher", None)
+        self._publisher = None
         while self._stacks:
             self._stacks.popitem()[1].close()
 

@@ -57,4 +57,4 @@ class SystemClock:
 
 
 if TYPE_CHECKING:
-    _: Clock = SystemClock()
+    _: type[Clock] = SystemClock

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,11 @@ class Target:
     broker: str | None = None
     result_backend: str | None = None
 
+    @property
+    def app_path(self) -> str | None:
+        """Where the application is; None when none was named."""
+        return self.app or os.environ.get("STEM_APP") or None
+
     def settings(self) -> dict[str, str]:
         """Return the settings that were given, by name."""
         given = {"broker_url": self.broker, "result_backend_url": self.result_backend}
@@ -49,8 +53,15 @@ def connects(command: Any) -> Any:
     return command
 
 
+def target() -> Target:
+    """Return what the command line says about where to connect to."""
+    return click.get_current_context().find_object(Target) or Target()
+
+
 @contextmanager
-def opened_app(*, needs_tasks: bool = False, overrides: Mapping[str, Any] | None = None) -> Generator[Stem]:
+def opened_app(
+    *, needs_tasks: bool = False, overrides: Mapping[str, object] | None = None
+) -> Generator[Stem]:
     """Give the application that the current command works on, and close it.
 
     Without ``-A`` it is one that has no tasks and connects as the settings say.
@@ -64,28 +75,21 @@ def opened_app(*, needs_tasks: bool = False, overrides: Mapping[str, Any] | None
         AppNotFoundError: It names nothing usable.
         ConfigurationError: The settings cannot be used.
     """
-    target = click.get_current_context().find_object(Target) or Target()
-    path = target.app or os.environ.get("STEM_APP")
+    from stem.app import Stem, load
+
+    path = target().app_path
     if path is None and needs_tasks:
         raise CommandError(
             "no application was named",
             hint="give -A module:attribute or set STEM_APP",
             code=ExitCode.USAGE,
         )
-    app = _open(path, {**target.settings(), **(overrides or {})})
+    app = Stem("stem-cli") if path is None else load(path)
+    app.override(**target().settings(), **(overrides or {}))
     try:
         yield app
     finally:
         app.close()
-
-
-def _open(path: str | None, overrides: Mapping[str, Any]) -> Stem:
-    from stem.app import Stem, load
-
-    # Applications live where the command is typed, as with `python -m`.
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    return Stem("stem-cli", **overrides) if path is None else load(path).override(**overrides)
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:

@@ -58,7 +58,7 @@ def workers(*, as_json: bool) -> None:
 def print_workers(*, as_json: bool) -> None:
     """Print the last heartbeat of every live worker."""
     with opened_app() as app:
-        heartbeats = app.heartbeats.list()
+        heartbeats = app.heartbeats()
         now = app.clock.wall()
     print_list(
         "stem.worker/1",

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 
-from stem.cli.connection import connects, opened_app
+from stem.cli.connection import connects, opened_app, target
 from stem.cli.observe import print_workers
 from stem.cli.output import json_option
 from stem.cli.parameters import duration, gathered, split_names
 from stem.config.settings import LogLevel, Pool
+from stem.observability.logging import configure_logging
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -106,7 +107,8 @@ def start(*, overrides: Overrides, queues: tuple[str, ...], name: str | None) ->
     SIGQUIT: stop at once; what was running runs again elsewhere.
     """
     with opened_app(needs_tasks=True, overrides=overrides.given()) as app:
-        return app.worker(queues=queues or None, name=name).run()
+        configure_logging(app.settings.log_level)
+        return app.worker(queues=queues, name=name, app_path=target().app_path).run()
 
 
 @worker.command()

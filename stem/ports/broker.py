@@ -303,7 +303,7 @@ class Broker(Protocol):
         Args:
             limit: At least 1.
             max_deliveries: From this many deliveries on, a message is buried as
-                ``worker-lost`` and its record becomes ``failed``; at least 1.
+                ``worker-lost`` and its record becomes ``failed`` by a `WorkerLostError`; at least 1.
         """
         ...
 

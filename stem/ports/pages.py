@@ -26,10 +26,18 @@ def read_cursor(cursor: str, *kinds: type[str] | type[int]) -> tuple[str | int, 
     """
     try:
         keys = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, binascii.Error):
+    except (ValueError, binascii.Error, RecursionError):
         keys = None
     if isinstance(keys, list):
         values = cast("list[str | int]", keys)
-        if [type(value) for value in values] == list(kinds):
+        if [type(value) for value in values] == list(kinds) and all(map(_is_storable, values)):
             return tuple(values)
     raise ConfigurationError(problems=["cursor: expected the next_cursor of an earlier page"])
+
+
+def _is_storable(key: str | int) -> bool:
+    # Cursors come back from browsers; what a database cannot even be asked for
+    # must not become an error of the store.
+    if isinstance(key, int):
+        return -(2**63) <= key < 2**63
+    return "\0" not in key and not any("\ud800" <= character <= "\udfff" for character in key)

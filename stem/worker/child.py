@@ -17,6 +17,7 @@ from stem.worker.link import Link
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from types import FrameType
 
     from stem.worker.attempt import TaskApp
 
@@ -52,9 +53,13 @@ def main(spec: ChildSpec, sock: socket.socket) -> None:
     # the hub decides what they mean, its children go on. A Python handler,
     # unlike SIG_IGN, is not inherited by programs that tasks start.
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: None)
+        signal.signal(signum, _pass)
     threading.Thread(target=_exit_with_hub, name="stem-orphan-watch", daemon=True).start()
     serve(spec, sock)
+
+
+def _pass(signum: int, frame: FrameType | None) -> None:
+    pass
 
 
 def serve(spec: ChildSpec, sock: socket.socket) -> None:

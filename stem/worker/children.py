@@ -171,6 +171,4 @@ class Children:
 
 
 if TYPE_CHECKING:
-
-    def _check(children: Children) -> ChildPool:
-        return children
+    _: type[ChildPool] = Children

@@ -263,6 +263,7 @@ class WorkerCore:
                 effects.append(
                     Tell(child=running.child, key=running.key, kind=Kind.LOST, payload=running.envelope.id)
                 )
+                effects += self._verdicts.lease_lost(running.envelope)
         self._buffer = deque(waiting for waiting in self._buffer if waiting[0].token not in gone)
         return [*effects, *self._grant()]
 

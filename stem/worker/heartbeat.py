@@ -108,7 +108,7 @@ class HeartbeatWriter:
         heartbeat = self._snapshot()
         if signals.worker_heartbeat.has_receivers:
             worker = signals.WorkerInfo(id=self._worker_id, queues=self._queues, inflight=heartbeat.inflight)
-            signals.worker_heartbeat.send(signals.WorkerHeartbeat(worker=worker, heartbeat=heartbeat))
+            signals.worker_heartbeat.send(signals.WorkerHeartbeat(worker=worker, at=heartbeat.at))
         return self._heartbeats.beat(heartbeat, ttl=self._every * MISSED)
 
     def _snapshot(self) -> Heartbeat:

@@ -95,4 +95,4 @@ def _main_thread_id() -> int:
 
 
 if TYPE_CHECKING:
-    _: ChildPool = SoloChild()
+    _: type[ChildPool] = SoloChild

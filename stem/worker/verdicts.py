@@ -66,6 +66,12 @@ class Verdicts:
             ttl=self._ttl,
         )
 
+    def lease_lost(self, envelope: Envelope) -> Iterator[Announce]:
+        """Yield the announcement that a running task's lease is lost."""
+        if signals.lease_lost.has_receivers:
+            payload = signals.LeaseLost(envelope=envelope, worker=self._worker)
+            yield Announce(partial(signals.lease_lost.send, payload))
+
     def succeeded(
         self,
         delivery: Delivery,
