@@ -1,0 +1,1 @@
+"""Logs, metrics and traces. The core never calls them."""

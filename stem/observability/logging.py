@@ -1,0 +1,47 @@
+"""Show log events to a person: one line each, with their facts."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+_STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class EventFormatter(logging.Formatter):
+    """Write ``2026-01-31T12:00:00.000Z warning lease.lost task_id=… queue=…``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record, and the lines of its traceback."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        facts = [
+            f"{name}={_quoted(value)}" for name, value in vars(record).items() if name not in _STANDARD_FIELDS
+        ]
+        line = " ".join([at.replace("+00:00", "Z"), record.levelname.lower(), record.getMessage(), *facts])
+        trace = self.formatException(record.exc_info) if record.exc_info else ""
+        return f"{line}\n{trace}" if trace else line
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() and " " not in text else repr(text)
+
+
+def configure_logging(level: str, *, stream: TextIO | None = None) -> None:
+    """Show what is logged at ``level`` and above, unless the application has set up logging itself.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+        stream: Standard error by default.
+    """
+    if logging.root.handlers:
+        return
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(EventFormatter())
+    logging.root.addHandler(handler)
+    logging.root.setLevel(level.upper())
