@@ -4,7 +4,8 @@ StemError
 ├── ConfigurationError            what was asked for cannot be used
 │   ├── UnknownAdapterError       no adapter for a URL's scheme
 │   ├── AppNotFoundError          ``-A module:app`` names nothing usable
-│   └── DuplicateTaskError        two tasks of one name
+│   ├── DuplicateTaskError        two tasks of one name
+│   └── WorkerIdTakenError        a live worker has this id already
 ├── StoreError                    a broker or a store said no
 │   ├── StoreUnavailableError     unreachable, locked or restarting (transient)
 │   ├── StoreFullError            no space left (transient: space can be made)
@@ -21,6 +22,7 @@ StemError
     ├── ResultTimeoutError        no result within the time allowed (transient)
     ├── SoftTimeLimitError        raised inside a task that runs too long
     ├── HardTimeLimitError        the task was killed for running too long
+    ├── ShutdownError             raised inside a task whose worker is stopping
     └── WorkerLostError           its worker process died while it ran
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
@@ -115,6 +114,8 @@ class Handle(Generic[R]):
 
     async def aget(self, timeout: timedelta | float | None = None) -> R:
         """Wait like `get`, without blocking the event loop."""
+        import asyncio  # costs 40 ms, which no other call needs
+
         return await asyncio.to_thread(self.get, timeout)
 
     def forget(self) -> bool:
