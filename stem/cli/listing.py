@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from stem.cli import views
 from stem.ports.pages import read_cursor, write_cursor
-from stem.ports.results import TaskQuery
 from stem.states import TaskState
 
 if TYPE_CHECKING:
@@ -111,6 +110,8 @@ def _resume(names: list[str], cursor: str | None) -> tuple[list[str], str | None
 
 def records(results: Results, wanted: Wanted) -> Page:
     """Return a page of task records, last updated first."""
+    from stem.ports.results import TaskQuery
+
     query = TaskQuery(
         queue=wanted.queue,
         state=None if wanted.state in (None, ANY) else TaskState(wanted.state),

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 COMMANDS: Final = {
-    "worker": "stem.cli.worker:worker",
-    "tasks": "stem.cli.tasks:tasks",
-    "observe": "stem.cli.observe:observe",
-    "dlq": "stem.cli.dlq:dlq",
-    "config": "stem.cli.config:config",
+    "worker": ("stem.cli.worker:worker", "Run workers and look at them."),
+    "tasks": ("stem.cli.tasks:tasks", "List an application's tasks and call them."),
+    "observe": ("stem.cli.observe:observe", "Look at queues, tasks and workers."),
+    "dlq": ("stem.cli.dlq:dlq", "Look into the dead letters, put them back, delete them."),
+    "config": ("stem.cli.config:config", "Look at the settings."),
 }
-"""Where each command is defined; imported when it is asked for."""
+"""Where each command is defined, and what the help says; it is imported when it is asked for."""
 
 
 class StemGroup(click.Group):
@@ -38,9 +38,14 @@ class StemGroup(click.Group):
         """Import and return a command; None when there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands into the help without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help) for name, (_, help) in COMMANDS.items()])
 
     def main(
         self,

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import click
 
 from stem.cli.connection import connects, opened_app, target
-from stem.cli.observe import print_workers
 from stem.cli.output import json_option
 from stem.cli.parameters import duration, gathered, split_names
 from stem.config.settings import LogLevel, Pool
-from stem.observability.logging import configure_logging
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -106,6 +104,8 @@ def start(*, overrides: Overrides, queues: tuple[str, ...], name: str | None) ->
     the rest. A second one: interrupt the running tasks and give them back.
     SIGQUIT: stop at once; what was running runs again elsewhere.
     """
+    from stem.observability.logging import configure_logging
+
     with opened_app(needs_tasks=True, overrides=overrides.given()) as app:
         configure_logging(app.settings.log_level)
         return app.worker(queues=queues, name=name, app_path=target().app_path).run()
@@ -116,4 +116,6 @@ def start(*, overrides: Overrides, queues: tuple[str, ...], name: str | None) ->
 @json_option
 def status(*, as_json: bool) -> None:
     """Show the last heartbeat of every live worker."""
+    from stem.cli.observe import print_workers
+
     print_workers(as_json=as_json)

@@ -28,8 +28,8 @@ STEM_TOML: Final = "stem.toml"
 PYPROJECT: Final = "pyproject.toml [tool.stem]"
 
 FOREIGN_VARIABLES: Final = re.compile(
-    # what tests of Stem itself read
-    r"STEM_TEST_.*"
+    # what tests of Stem itself read, and what the command line does
+    r"STEM_TEST_.*|STEM_APP"
     # what Kubernetes tells every container of a namespace about each of its services:
     # one that is called stem, or stem-anything, must not stop a worker
     r"|STEM_(PORT|SERVICE_).*"
