@@ -10,10 +10,15 @@ FILES = sorted(TESTS.rglob("*.py"))
 
 
 def names_used(tree: ast.AST) -> set[str]:
-    """Return the names that are imported, and those that are called as ``name(…)``."""
-    called = {_last_name(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    """Return the names that are imported, and those that are called; ``sleep(0)`` only lets others run."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    called = {_last_name(call.func) for call in calls if not _waits_for_nothing(call)}
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     return called | {alias.name.rpartition(".")[2] for node in imports for alias in node.names}
+
+
+def _waits_for_nothing(call: ast.Call) -> bool:
+    return [ast.unparse(argument) for argument in call.args] == ["0"]
 
 
 def _last_name(function: ast.expr) -> str:
