@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
 from stem.message import Envelope, Refusal
 from stem.worker import interruption
 from stem.worker.attempt import Job, unknown_task
-from stem.worker.effects import Drain, Effect, Grant, Kill, Note, Run, Spawn, Tell
+from stem.worker.effects import Drain, Effect, Grant, Kill, Note, Run, Spawn, Tell, Wake
 from stem.worker.frames import Kind
 from stem.worker.outcome import GaveUp, GivenBack, LostLease, RetryLater, Succeeded
 
@@ -49,6 +49,13 @@ LOOK_AHEAD_S: Final = 0.05
 """As many messages are leased ahead as are run in this time."""
 
 MAX_LOOK_AHEAD: Final = 200
+
+WAKES: Final = 20
+"""How often a task that was told something is woken again, a tick apart.
+
+A signal that arrives just before a system call blocks is seen only once that
+call returns; the next signal ends the call.
+"""
 
 SOFT_GRACE_S: Final = 5.0
 """How long interrupted tasks have before their process is killed."""
@@ -108,6 +115,7 @@ class RunningTask:
     noted: bool = False
     told: bool = False
     lost: bool = False
+    wakes: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -260,9 +268,7 @@ class WorkerCore:
             running = self._running.get(self._by_token.get(token, 0))
             if running is not None and not running.lost:
                 running.lost = True
-                effects.append(
-                    Tell(child=running.child, key=running.key, kind=Kind.LOST, payload=running.envelope.id)
-                )
+                effects.append(self._tell(running, Kind.LOST, running.envelope.id))
                 effects += self._verdicts.lease_lost(running.envelope)
         self._buffer = deque(waiting for waiting in self._buffer if waiting[0].token not in gone)
         return [*effects, *self._grant()]
@@ -279,7 +285,10 @@ class WorkerCore:
                 self._deadline_s = now.mono_s + self._grace_s
             case Stopping.SOFT:
                 self._deadline_s = now.mono_s + SOFT_GRACE_S
-                effects += [self._interrupt(running) for running in self._running.values()]
+                effects += [
+                    self._tell(running, Kind.INTERRUPT, interruption.shutdown())
+                    for running in self._running.values()
+                ]
             case Stopping.HARD:
                 effects += [self._kill(child) for child in list(self._children)]
             case Stopping.NO:
@@ -398,8 +407,10 @@ class WorkerCore:
             )
         if running.soft_s is not None and not running.told and elapsed_s >= running.soft_s:
             running.told = True
-            payload = interruption.soft_limit(running.soft_s)
-            effects.append(Tell(child=running.child, key=running.key, kind=Kind.INTERRUPT, payload=payload))
+            effects.append(self._tell(running, Kind.INTERRUPT, interruption.soft_limit(running.soft_s)))
+        elif running.wakes:
+            running.wakes -= 1
+            effects.append(Wake(child=running.child))
         if running.hard_s is not None and elapsed_s >= running.hard_s:
             effects += self._overdue(running, now)
         return effects
@@ -421,10 +432,9 @@ class WorkerCore:
         child.kill_at_s = None
         return Kill(child=child_id)
 
-    def _interrupt(self, running: RunningTask) -> Effect:
-        return Tell(
-            child=running.child, key=running.key, kind=Kind.INTERRUPT, payload=interruption.shutdown()
-        )
+    def _tell(self, running: RunningTask, kind: Kind, payload: object) -> Effect:
+        running.wakes = WAKES
+        return Tell(child=running.child, key=running.key, kind=kind, payload=payload)
 
     def _recycle(self, child_id: int) -> list[Effect]:
         child = self._children[child_id]

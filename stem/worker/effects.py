@@ -37,6 +37,13 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True)
+class Wake:
+    """Make a child that runs a task in its main thread look at its socket."""
+
+    child: int
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Let a child exit once nothing runs in it."""
 
@@ -90,4 +97,4 @@ class Grant:
     credits: int
 
 
-Effect: TypeAlias = Run | Tell | Drain | Kill | Spawn | Settle | Note | Announce | Grant
+Effect: TypeAlias = Run | Tell | Wake | Drain | Kill | Spawn | Settle | Note | Announce | Grant

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 from stem.worker.core import Moment, Stopping, WorkerCore
-from stem.worker.effects import Announce, Drain, Effect, Grant, Kill, Note, Run, Settle, Spawn, Tell
+from stem.worker.effects import Announce, Drain, Effect, Grant, Kill, Note, Run, Settle, Spawn, Tell, Wake
 from stem.worker.frames import Kind, write_frame
 from stem.worker.outcome import outcome_from_wire
 
@@ -182,7 +182,7 @@ class Hub:
         for child, frames in runs.items():
             self._children.send(child, b"".join(frames))
 
-    def _perform_one(self, effect: Note | Announce | Grant | Tell | Kill | Drain | Spawn) -> None:
+    def _perform_one(self, effect: Note | Announce | Grant | Tell | Wake | Kill | Drain | Spawn) -> None:
         match effect:
             case Grant(credits=credits):
                 self._to_courier().grant(credits)
@@ -195,8 +195,10 @@ class Hub:
             case _:
                 self._perform_on_child(effect)
 
-    def _perform_on_child(self, effect: Tell | Kill | Drain) -> None:
+    def _perform_on_child(self, effect: Tell | Wake | Kill | Drain) -> None:
         match effect:
+            case Wake(child=child):
+                self._children.wake(child)
             case Tell(child=child, key=key, kind=kind, payload=payload):
                 if self._children.send(child, write_frame(kind, key, payload)):
                     self._children.wake(child)

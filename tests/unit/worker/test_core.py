@@ -11,8 +11,8 @@ from stem.message import ErrorInfo, Refusal
 from stem.ports.broker import Bury, Complete, Release, Reschedule
 from stem.ports.revokes import Revocation
 from stem.states import DeadReason, TaskState
-from stem.worker.core import MAX_LOOK_AHEAD, Stopping
-from stem.worker.effects import Drain, Kill, Note, Run, Spawn, Tell
+from stem.worker.core import MAX_LOOK_AHEAD, WAKES, Stopping
+from stem.worker.effects import Drain, Kill, Note, Run, Spawn, Tell, Wake
 from stem.worker.frames import Kind
 from stem.worker.outcome import GivenBack, LostLease, RetryLater
 
@@ -226,6 +226,17 @@ def test_a_soft_limit_interrupts_once() -> None:
 
     (tell,) = world.all(Tell)
     assert tell.kind is Kind.INTERRUPT
+
+
+def test_a_task_that_was_told_something_is_woken_again_for_a_while() -> None:
+    world = World(facts=Facts(soft_s=1.0))
+    world.arrive()
+    world.pass_time(1.1)
+
+    for _ in range(WAKES + 5):
+        world.pass_time(0.05)
+
+    assert len(world.all(Wake)) == WAKES
 
 
 def test_a_hard_limit_kills_the_child_and_buries_the_task() -> None:
