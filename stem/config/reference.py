@@ -28,8 +28,8 @@ be `none`, that word is its value in the environment and in files, and `None` in
 by commas in the environment.
 
 A name that is not listed here is an error. So is an environment variable that starts with `STEM_` and is not
-listed, except `STEM_APP` (the command line's `-A`), `STEM_TEST_*`, and what Kubernetes sets for services called
-`stem` or `stem-…`.
+listed, except `STEM_APP` (the command line's `-A`), `STEM_TEST_*`, and what Kubernetes sets for services
+called `stem` or `stem-…`.
 """
 
 
