@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import partial
 from importlib import import_module
@@ -67,12 +66,6 @@ class StemGroup(click.Group):
 def _end_with(run: Callable[[], object], arguments: Sequence[str]) -> NoReturn:
     try:
         code = run()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. Nothing can be written any
-        # more, and the interpreter would complain when it tries at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.OK
     except Exception as error:  # noqa: BLE001 - the edge: every error ends here as one line and a code
         code = _report(error, arguments)
     sys.exit(code if isinstance(code, int) else ExitCode.OK)
