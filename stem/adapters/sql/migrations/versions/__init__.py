@@ -1,0 +1,1 @@
+"""Each module has ``upgrade(op, namespace)``; once released, it never changes."""

@@ -1,0 +1,236 @@
+"""The tables of one namespace, as the newest migration leaves them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    literal_column,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
+HEAD: Final = "0001"
+"""The revision that this release reads and writes; the last one in ``migrations/versions``."""
+
+READY: Final = literal_column("'ready'", Text)
+DELAYED: Final = literal_column("'delayed'", Text)
+LEASED: Final = literal_column("'leased'", Text)
+# Written into the statements, since a partial index is used only where the
+# statement's own text implies the index's condition.
+
+_KEY: Final = BigInteger().with_variant(Integer, "sqlite")
+
+
+def version_table(namespace: str) -> str:
+    """Return the name of the table that holds the revision."""
+    return f"{namespace}_schema_version"
+
+
+class Schema:
+    """The tables of one namespace.
+
+    Attributes:
+        message: One row for each message that is not dead or gone. ``due_us``: when it was published, or is
+            due if that is later. ``until_us``: when its lease lapses, 0 unless leased. ``fence``: raised by
+            each lease and never lowered, so that ``id.fence`` names one delivery.
+        binding: Which queues a Kombu exchange feeds.
+        queue: Every queue that holds or held a message. ``idle_us`` and ``used_us``: for the transient queues
+            of Kombu's consumers, how long they may go unused, and since when they are.
+        task: One record for each task.
+        event: The tasks' timelines, in the order of ``id``.
+        dead_letter: Buried messages; ``replayed_us`` is NULL until they are put back.
+        heartbeat: The last word of each worker; ``body`` is JSON.
+        revoke: Tasks that must not start.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        metadata = MetaData()
+        self.namespace = namespace
+        self.metadata = metadata
+        self.message = _message(metadata, f"{namespace}_message")
+        self.binding = _binding(metadata, f"{namespace}_binding")
+        self.queue = _queue(metadata, f"{namespace}_queue")
+        self.task = _task(metadata, f"{namespace}_task")
+        self.event = _event(metadata, f"{namespace}_event")
+        self.dead_letter = _dead_letter(metadata, f"{namespace}_dead_letter")
+        self.heartbeat = _heartbeat(metadata, f"{namespace}_heartbeat")
+        self.revoke = _revoke(metadata, f"{namespace}_revoke")
+
+
+def _message(metadata: MetaData, name: str) -> Table:
+    table = Table(
+        name,
+        metadata,
+        Column("id", _KEY, primary_key=True),
+        Column("queue", Text, nullable=False),
+        Column("state", Text, nullable=False),
+        Column("priority", SmallInteger, nullable=False),
+        Column("due_us", BigInteger, nullable=False),
+        Column("until_us", BigInteger, nullable=False),
+        Column("fence", Integer, nullable=False),
+        Column("deliveries", Integer, nullable=False),
+        Column("attempt", Integer, nullable=False),
+        Column("generation", Integer, nullable=False),
+        Column("owner", Text, nullable=False),
+        Column("task_id", Text, nullable=False),
+        Column("task", Text, nullable=False),
+        Column("payload", LargeBinary, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    of = table.c
+    # due_us and queue, like replayed_us below, are in the indexes so that counting never reads the rows.
+    _partial_index(f"{name}_ready", of.queue, of.priority.desc(), of.id, of.due_us, where=of.state == READY)
+    _partial_index(f"{name}_delayed", of.queue, of.due_us, where=of.state == DELAYED)
+    _partial_index(f"{name}_leased", of.until_us, of.queue, where=of.state == LEASED)
+    Index(f"{name}_task_id", of.task_id)
+    Index(f"{name}_queue", of.queue, of.id)
+    return table
+
+
+def _partial_index(name: str, *columns: ColumnElement[Any], where: ColumnElement[bool]) -> None:
+    Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+def _binding(metadata: MetaData, name: str) -> Table:
+    table = Table(
+        name,
+        metadata,
+        Column("exchange", Text, primary_key=True),
+        Column("routing_key", Text, primary_key=True),
+        Column("pattern", Text, primary_key=True),
+        Column("queue", Text, primary_key=True),
+    )
+    Index(f"{name}_queue", table.c.queue)
+    return table
+
+
+def _queue(metadata: MetaData, name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("paused", Boolean, nullable=False),
+        Column("idle_us", BigInteger),
+        Column("used_us", BigInteger, nullable=False),
+    )
+
+
+def _task(metadata: MetaData, name: str) -> Table:
+    table = Table(
+        name,
+        metadata,
+        Column("seq", _KEY, primary_key=True),
+        Column("id", Text, nullable=False, unique=True),
+        Column("name", Text, nullable=False),
+        Column("queue", Text, nullable=False),
+        Column("state", Text, nullable=False),
+        Column("attempt", Integer, nullable=False),
+        Column("deliveries", Integer, nullable=False),
+        Column("generation", Integer, nullable=False),
+        Column("worker", Text, nullable=False),
+        Column("token", Text, nullable=False),
+        Column("fence", Integer, nullable=False),
+        Column("sent_us", BigInteger, nullable=False),
+        Column("updated_us", BigInteger, nullable=False),
+        Column("started_us", BigInteger),
+        Column("finished_us", BigInteger),
+        Column("runtime_s", Float),
+        Column("ttl_us", BigInteger, nullable=False),
+        Column("expires_us", BigInteger),
+        Column("root_id", Text),
+        Column("parent_id", Text),
+        Column("group_id", Text),
+        Column("error", Text),
+        Column("progress", Text),
+        Column("result", Text),
+    )
+    of = table.c
+    for column in ("queue", "state", "name", "worker"):
+        Index(f"{name}_{column}", of[column], of.updated_us, of.seq)
+    Index(f"{name}_updated", of.updated_us, of.seq)
+    _partial_index(f"{name}_expires", of.expires_us, where=of.expires_us.is_not(None))
+    return table
+
+
+def _event(metadata: MetaData, name: str) -> Table:
+    table = Table(
+        name,
+        metadata,
+        Column("id", _KEY, primary_key=True),
+        Column("task_id", Text, nullable=False),
+        Column("at_us", BigInteger, nullable=False),
+        Column("kind", Text, nullable=False),
+        Column("attempt", Integer, nullable=False),
+        Column("worker", Text, nullable=False),
+        Column("detail", Text, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    Index(f"{name}_task_id", table.c.task_id, table.c.id)
+    return table
+
+
+def _dead_letter(metadata: MetaData, name: str) -> Table:
+    table = Table(
+        name,
+        metadata,
+        Column("id", _KEY, primary_key=True),
+        Column("queue", Text, nullable=False),
+        Column("task_id", Text, nullable=False),
+        Column("task", Text, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("detail", Text, nullable=False),
+        Column("attempt", Integer, nullable=False),
+        Column("deliveries", Integer, nullable=False),
+        Column("generation", Integer, nullable=False),
+        Column("priority", SmallInteger, nullable=False),
+        Column("fence", Integer, nullable=False),
+        Column("dead_us", BigInteger, nullable=False),
+        Column("replayed_us", BigInteger),
+        Column("facts", Text, nullable=False),
+        Column("payload", LargeBinary, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    of = table.c
+    Index(f"{name}_queue", of.queue, of.id, of.replayed_us)
+    for column in ("task", "task_id", "reason"):
+        Index(f"{name}_{column}", of[column], of.id)
+    return table
+
+
+def _heartbeat(metadata: MetaData, name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("worker_id", Text, primary_key=True),
+        Column("boot_id", Text, nullable=False),
+        Column("expires_us", BigInteger, nullable=False),
+        Column("body", Text, nullable=False),
+    )
+
+
+def _revoke(metadata: MetaData, name: str) -> Table:
+    table = Table(
+        name,
+        metadata,
+        Column("task_id", Text, primary_key=True),
+        Column("reason", Text, nullable=False),
+        Column("terminate", Boolean, nullable=False),
+        Column("revoked_us", BigInteger, nullable=False),
+        Column("expires_us", BigInteger, nullable=False),
+        Column("actor", Text, nullable=False),
+    )
+    Index(f"{name}_expires", table.c.expires_us)
+    return table
