@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -115,14 +115,10 @@ def dlq() -> None:
 @click.option("--cursor", help="The next_cursor of the page before.")
 @connects
 @json_option
-def list_letters(
-    *, query: DeadLetterQuery, replayed: bool, limit: int, cursor: str | None, as_json: bool
-) -> None:
+def list_letters(*, query: DeadLetterQuery, limit: int, cursor: str | None, as_json: bool) -> None:
     """List the dead letters of QUEUE, last buried first; of every queue by default."""
     with opened_app() as app:
-        letters, next_cursor = app.dead_letters.page(
-            replace(query, replayed=replayed), cursor=cursor, limit=limit
-        )
+        letters, next_cursor = app.dead_letters.page(query, cursor=cursor, limit=limit)
     print_list(
         "stem.dead-letter/1",
         [views.dead_letter_item(letter) for letter in letters],

@@ -11,8 +11,10 @@ from click.testing import CliRunner
 
 from stem import Stem
 from stem.cli.main import stem
+from stem.message import ErrorInfo
 from stem.ports.broker import Bury, LeaseSource
-from stem.states import DeadReason
+from stem.ports.results import Ending
+from stem.states import DeadReason, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from stem.message import Delivery
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -61,16 +64,41 @@ class Bench:
     def bury(
         self, *names: str, queue: str = "default", reason: DeadReason = DeadReason.TASK_FAILED
     ) -> list[str]:
-        """Publish a call of each task, bury it, and return their ids."""
+        """Publish a call of each task, let it fail for good, and return their ids."""
         task_ids = self.publish(*names, queue=queue)
         source, deliveries = self.lease(len(names), queue)
         burials = [
-            Bury(token=delivery.token, reason=reason, detail="because", task_id=task_id, task=name, attempt=1)
+            self._burial(delivery, task_id, name, reason)
             for delivery, task_id, name in zip(deliveries, task_ids, names, strict=True)
         ]
         assert source.settle(burials) == [True] * len(names)
         source.close()
         return task_ids
+
+    def _burial(self, delivery: Delivery, task_id: str, name: str, reason: DeadReason) -> Bury:
+        ending = Ending(
+            task_id=task_id,
+            state=TaskState.FAILED,
+            token=delivery.token,
+            fence=delivery.fence,
+            attempt=1,
+            deliveries=delivery.deliveries,
+            worker="w@here",
+            queue=delivery.queue,
+            name=name,
+            finished_at=self.app.clock.wall(),
+            ttl=HOUR,
+            error=ErrorInfo(type="builtins.ValueError", message="because"),
+        )
+        return Bury(
+            token=delivery.token,
+            reason=reason,
+            detail="because",
+            task_id=task_id,
+            task=name,
+            attempt=1,
+            ending=ending,
+        )
 
 
 @pytest.fixture
