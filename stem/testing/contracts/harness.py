@@ -49,7 +49,7 @@ class TakesRaw(Protocol):
     """A broker that stores a payload as it is, known ids and garbage alike."""
 
     def publish_raw(self, queue: str, payload: str) -> None:
-        """Store ``payload``, ready, priority as its properties say."""
+        """Store ``payload``, ready to be leased."""
         ...
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stem.codecs import pack, read_arguments
+from stem.codecs import pack, read_arguments, unpack
 from stem.errors import StemError
 from stem.message import Arguments, Message, Refusal
-from stem.states import DeadReason, TaskState
+from stem.states import TaskState
 from stem.testing.contracts.samples import (
     LEASE,
     OWNER,
@@ -60,14 +59,11 @@ HEADERS: dict[str, Any] = {
 }
 
 GARBAGE = {
-    "not JSON": ("\x00\x01 nothing {", DeadReason.ENVELOPE_UNDECODABLE),
-    "empty": ("", DeadReason.ENVELOPE_UNDECODABLE),
-    "a list": ("[1, 2, 3]", DeadReason.ENVELOPE_INVALID),
-    "no headers": ('{"body": "", "properties": {}}', DeadReason.ENVELOPE_INVALID),
-    "body not base64": (
-        '{"body": "=*=", "headers": {"id": 7}, "properties": {"body_encoding": "base64", "priority": "x"}}',
-        DeadReason.BODY_UNDECODABLE,
-    ),
+    "not JSON": "\x00\x01 nothing {",
+    "empty": "",
+    "a list": "[1, 2, 3]",
+    "no headers": '{"body": "", "properties": {}}',
+    "body not base64": '{"body": "=*=", "headers": {"id": 7}, "properties": {"body_encoding": "base64"}}',
 }
 
 
@@ -132,16 +128,17 @@ class PublishingContract(Contract):
             port.close()
 
     @needs("publish_raw")
-    @pytest.mark.parametrize(("payload", "reason"), GARBAGE.values(), ids=GARBAGE)
+    @pytest.mark.parametrize("payload", GARBAGE.values(), ids=GARBAGE)
     def test_b1_garbage_is_delivered_as_a_refusal(
-        self, harness: StackHarness, source: LeaseSource, payload: str, reason: DeadReason
+        self, harness: StackHarness, source: LeaseSource, payload: str
     ) -> None:
+        refusal = unpack(payload)
+        assert isinstance(refusal, Refusal)
+
         harness.publish_raw(QUEUE, payload)
         harness.publish_raw(QUEUE, payload)
 
-        contents = [delivery.content for delivery in lease(source)]
-
-        assert [content.reason for content in contents if isinstance(content, Refusal)] == [reason, reason]
+        assert [delivery.content for delivery in lease(source)] == [refusal, refusal]
 
     @needs("publish_raw")
     def test_b1_garbage_does_not_hide_its_neighbours(
@@ -173,8 +170,8 @@ class PublishingContract(Contract):
     def test_b1_a_message_whose_headers_tell_nothing_is_delivered(
         self, harness: StackHarness, source: LeaseSource
     ) -> None:
-        payload = json.dumps({"body": "hello", "headers": {}, "properties": {}})
-        harness.publish_raw(QUEUE, payload)
+        nameless = Message(headers={}, properties={}, body=b"hello")
+        harness.publish_raw(QUEUE, pack(nameless, queue=QUEUE))
 
         content = lease_one(source).content
 

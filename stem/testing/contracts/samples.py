@@ -72,8 +72,9 @@ def publication(
     recorded: bool = True,
 ) -> Publication:
     """Return the publication of a message with its record."""
+    made = content or message(task_id)
     return Publication(
-        message=content or message(task_id),
+        message=replace(made, properties={**made.properties, "priority": priority}),
         queue=queue,
         priority=priority,
         due=due,

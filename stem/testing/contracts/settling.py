@@ -27,7 +27,6 @@ from stem.testing.contracts.samples import (
     publication,
     publish,
     rescheduling,
-    start_of,
     task_id,
     task_ids,
 )
@@ -330,15 +329,15 @@ class SettlingContract(Contract):
         assert [entry.task_id for entry in dead_letters.page(EVERY_DEAD_LETTER)[0]] == ["bad"]
 
     @needs("publish_raw")
-    def test_l7_a_message_with_an_odd_id_can_be_settled(
+    def test_l7_a_message_with_an_odd_id_can_be_buried(
         self, harness: StackHarness, source: LeaseSource, dead_letters: DeadLetters
     ) -> None:
-        odd = "\x00 \ud800"
-        harness.publish_raw(QUEUE, pack(message(odd, name=odd), queue=QUEUE))
+        odd = {"id": "\x00 \ud800", "task": "\ud800"}
+        harness.publish_raw(QUEUE, pack(message("t", headers=odd), queue=QUEUE))
         delivery = lease_one(source)
-        offered(harness.stack.results).start([start_of(delivery, at=harness.now())])
+        bury = Bury(token=delivery.token, reason=DeadReason.HEADER_INVALID, detail="id")
 
-        assert source.settle([replace(burial(delivery, at=harness.now()), task=odd)]) == [True]
+        assert source.settle([bury]) == [True]
 
         assert dead_letters.count(EVERY_DEAD_LETTER) == 1
         assert lease(source) == []
