@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 COMMANDS: Final = {
+    "demo": ("stem.cli.demo.command:demo", "Run the main job on real files, with failures made on purpose."),
     "worker": ("stem.cli.worker:worker", "Run workers and look at them."),
     "tasks": ("stem.cli.tasks:tasks", "List an application's tasks and call them."),
     "observe": ("stem.cli.observe:observe", "Look at queues, tasks and workers."),
