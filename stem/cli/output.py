@@ -20,6 +20,9 @@ Item: TypeAlias = "Mapping[str, Any]"
 Columns: TypeAlias = "Mapping[str, str]"
 """Headers and the item's key that each shows, in order."""
 
+_UNLIMITED: Final = 10_000
+"""Characters on a line."""
+
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
@@ -109,10 +112,18 @@ def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*headers, box=None, pad_edge=False, show_header=bool(headers), header_style="bold")
+    table = Table(*headers, box=None, pad_edge=False, show_header=bool(headers))
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    # Columns keep their natural width: ids are there to be copied. What does not
+    # fit is left to the terminal, which can be made wider.
+    drawing = Console(width=_UNLIMITED, color_system=None)
+    with drawing.capture() as drawn:
+        drawing.print(table)
+    console = Console()
+    for number, line in enumerate(drawn.get().splitlines()):
+        style = "bold" if headers and number == 0 else ""
+        console.print(Text(line.rstrip(), style), soft_wrap=True)
 
 
 def _plain(value: object) -> object:

@@ -33,7 +33,9 @@ def _quoted(value: object) -> str:
 
 
 def configure_logging(level: str, *, stream: TextIO | None = None) -> None:
-    """Show what is logged at ``level`` and above, unless the application has set up logging itself.
+    """Show Stem's events at ``level`` and above, and everybody's warnings.
+
+    An application that has set up logging itself is left alone.
 
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
@@ -44,4 +46,4 @@ def configure_logging(level: str, *, stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(EventFormatter())
     logging.root.addHandler(handler)
-    logging.root.setLevel(level.upper())
+    logging.getLogger("stem").setLevel(level.upper())

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+
+import pytest
 
 from stem.cli.exit_codes import ExitCode, Explanation
 from stem.cli.output import print_error, print_item, print_list, printable
-
-if TYPE_CHECKING:
-    import pytest
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=UTC)
 ITEMS = [
@@ -45,6 +44,32 @@ def test_a_pipe_gets_tabs_and_the_cursor_stays_out_of_it(capsys: pytest.CaptureF
         "a\\x1b[31m\t2026-01-31 12:00:00Z\t1.5 s\t-\tyes\t3",
     ]
     assert printed.err == "there is more: --cursor xyz\n"
+
+
+@pytest.fixture
+def terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> pytest.CaptureFixture[str]:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    return capsys
+
+
+def test_a_terminal_gets_columns_that_are_never_cut(terminal: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 300
+
+    print_list("s/1", [{"a": long, "b": 1}, {"a": "[red]y", "b": 2}], {"A": "a", "B": "b"}, as_json=False)
+
+    header, first, second = terminal.readouterr().out.splitlines()
+    assert header == "A" + " " * 301 + "B"
+    assert first == f"{long}  1"
+    assert second.split() == ["[red]y", "2"]
+
+
+def test_a_terminal_gets_one_thing_as_two_columns(terminal: pytest.CaptureFixture[str]) -> None:
+    print_item("s/1", {"name": "a", "priority": 3}, as_json=False)
+
+    assert terminal.readouterr().out == "name      a\npriority  3\n"
 
 
 def test_an_empty_list_says_so_beside_the_output(capsys: pytest.CaptureFixture[str]) -> None:
