@@ -46,30 +46,33 @@ def test_a_pipe_gets_tabs_and_the_cursor_stays_out_of_it(capsys: pytest.CaptureF
     assert printed.err == "there is more: --cursor xyz\n"
 
 
-@pytest.fixture
-def terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> pytest.CaptureFixture[str]:
+def be_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "dumb")
-    return capsys
 
 
-def test_a_terminal_gets_columns_that_are_never_cut(terminal: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_gets_columns_that_are_never_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_a_terminal(monkeypatch)
     long = "x" * 300
 
     print_list("s/1", [{"a": long, "b": 1}, {"a": "[red]y", "b": 2}], {"A": "a", "B": "b"}, as_json=False)
 
-    header, first, second = terminal.readouterr().out.splitlines()
+    header, first, second = capsys.readouterr().out.splitlines()
     assert header == "A" + " " * 301 + "B"
     assert first == f"{long}  1"
     assert second.split() == ["[red]y", "2"]
 
 
-def test_a_terminal_gets_one_thing_as_two_columns(terminal: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_gets_one_thing_as_two_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_a_terminal(monkeypatch)
+
     print_item("s/1", {"name": "a", "priority": 3}, as_json=False)
 
-    assert terminal.readouterr().out == "name      a\npriority  3\n"
+    assert capsys.readouterr().out == "name      a\npriority  3\n"
 
 
 def test_an_empty_list_says_so_beside_the_output(capsys: pytest.CaptureFixture[str]) -> None:
