@@ -117,7 +117,7 @@ def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_row(*map(Text, row))
     # Columns keep their natural width: ids are there to be copied. What does not
     # fit is left to the terminal, which can be made wider.
-    drawing = Console(width=_UNLIMITED, color_system=None)
+    drawing = Console(width=_UNLIMITED, force_terminal=False, color_system=None)
     with drawing.capture() as drawn:
         drawing.print(table)
     console = Console()

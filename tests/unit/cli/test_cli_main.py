@@ -39,11 +39,12 @@ def test_every_command_has_help(path: tuple[str, ...]) -> None:
     assert f"Usage: stem {' '.join(path)}" in out
 
 
-def test_the_short_helps_are_those_of_the_commands() -> None:
+def test_the_short_helps_of_groups_are_their_own() -> None:
     context = click.Context(stem)
-    helps = {name: stem.get_command(context, name).help for name in COMMANDS}  # type: ignore[union-attr]  # it lists them
+    commands = {name: stem.get_command(context, name) for name in COMMANDS}
+    helps = {name: command.help for name, command in commands.items() if isinstance(command, click.Group)}
 
-    assert {name: text for name, (_, text) in COMMANDS.items()} == helps
+    assert {name: text for name, (_, text) in COMMANDS.items() if name in helps} == helps
 
 
 def test_the_version_names_what_matters_in_a_report() -> None:

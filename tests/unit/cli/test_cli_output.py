@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime, timedelta
-
-import pytest
+from typing import TYPE_CHECKING
 
 from stem.cli.exit_codes import ExitCode, Explanation
 from stem.cli.output import print_error, print_item, print_list, printable
+
+if TYPE_CHECKING:
+    import pytest
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=UTC)
 ITEMS = [
