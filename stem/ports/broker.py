@@ -264,8 +264,9 @@ class Broker(Protocol):
     Guarantees, each checked by `stem.testing.contracts.broker`:
 
     B1. When `publish` has returned True for a message, it survives what the store survives.
-    B2. A message whose task id is live (ready, delayed or leased), or has a record, is not published
-        again: False. Of two in one call the first counts. Messages without an id are always published.
+    B2. A message whose task id is live (ready, delayed or leased) is not published again: False; with
+        `atomic_results`, neither is one that brings a record for an id that has one. Of two in one call
+        the first counts. Messages without an id are always published.
     B3. With `atomic_results`, message and record are written together or not at all.
     B4. Messages of one queue and priority are leased in the order of publishing.
     B5. `reclaim` hands each lapsed lease on once, however many processes call it.

@@ -9,19 +9,21 @@ from stem.adapters.memory.stack import open_stack
 from stem.testing.contracts import (
     BrokerContract,
     ClockedHarness,
+    Contract,
     DeadLettersContract,
     HeartbeatsContract,
     QueuesContract,
     ResultsContract,
     RevokesContract,
     StackContract,
+    executed_tests,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class InMemory:
+class InMemory(Contract):
     @pytest.fixture
     def harness(self) -> Iterator[ClockedHarness]:
         harness = ClockedHarness(open_stack, f"memory://{uuid.uuid4()}")
@@ -48,3 +50,18 @@ class TestMemoryHeartbeats(InMemory, HeartbeatsContract): ...
 
 
 class TestMemoryRevokes(InMemory, RevokesContract): ...
+
+
+def test_nothing_is_skipped() -> None:
+    suites = {
+        TestMemoryStack: StackContract,
+        TestMemoryBroker: BrokerContract,
+        TestMemoryQueues: QueuesContract,
+        TestMemoryDeadLetters: DeadLettersContract,
+        TestMemoryResults: ResultsContract,
+        TestMemoryHeartbeats: HeartbeatsContract,
+        TestMemoryRevokes: RevokesContract,
+    }
+
+    for suite, contract in suites.items():
+        assert executed_tests(suite) == executed_tests(contract)

@@ -308,7 +308,7 @@ class ResultsContract(KeepingContract):
         self, harness: StackHarness, results: Results
     ) -> None:
         odd = ErrorInfo(type="app.\x00Error", message="\x00 \ud800 🦔", traceback="\udfff", cause=FAILURE)
-        failed = replace(ending("t", at=harness.now(), state=TaskState.FAILED), error=odd, worker="\x00")
+        failed = replace(ending("t", at=harness.now(), state=TaskState.FAILED), error=odd)
 
         assert results.finish([failed]) == [True]
 

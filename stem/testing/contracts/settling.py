@@ -318,9 +318,8 @@ class SettlingContract(Contract):
                 replace(
                     burial(bad, at=harness.now()),
                     detail=error.message,
-                    task=error.type,
                     facts={"\x00": error.message},
-                    ending=replace(failed, name=error.type, worker=error.message, error=error),
+                    ending=replace(failed, error=error),
                 ),
             ]
         )
