@@ -90,7 +90,7 @@ class Publication:
             a date is compared with the store's clock.
         task: The task's record, written ``queued`` in the same step where the
             broker's capabilities say ``atomic_results``, ignored elsewhere. None
-            for messages whose record exists already.
+            for messages that get no record before they are started.
     """
 
     message: Message
@@ -265,8 +265,8 @@ class Broker(Protocol):
 
     B1. When `publish` has returned True for a message, it survives what the store survives.
     B2. A message whose task id is live (ready, delayed or leased) is not published again: False; with
-        `atomic_results`, neither is one that brings a record for an id that has one. Of two in one call
-        the first counts. Messages without an id are always published.
+        `atomic_results`, neither is one whose id has a record. Of two in one call the first counts.
+        Messages without an id are always published.
     B3. With `atomic_results`, message and record are written together or not at all.
     B4. Messages of one queue and priority are leased in the order of publishing.
     B5. `reclaim` hands each lapsed lease on once, however many processes call it.

@@ -45,10 +45,10 @@ class Database:
             payload: The publication's message in its transport form.
         """
         label = read_label(publication.message)
-        if self.messages.is_live(label.task_id):
+        if label.task_id and (label.task_id in self.records.entries or self.messages.is_live(label.task_id)):
             return False
-        if publication.task is not None and not self.records.add(publication.task, now):
-            return False
+        if publication.task is not None:
+            self.records.add(publication.task, now)
         self.messages.add(
             payload,
             label,

@@ -245,20 +245,10 @@ class PublishingContract(Contract):
         publish(broker, "t")
         source.settle([completion(lease_one(source), at=harness.now())])
 
-        assert broker.publish([publication("t")]) == [False]
+        assert broker.publish([publication("t"), publication("t", recorded=False)]) == [False, False]
 
         assert lease(source) == []
         assert results.get(["t"])["t"].state is TaskState.SUCCEEDED
-
-    @needs("atomic_results")
-    def test_b2_a_message_that_brings_no_record_may_have_one_already(
-        self, broker: Broker, source: LeaseSource, results: Results
-    ) -> None:
-        results.add([new_task("t")])
-
-        assert broker.publish([publication("t", recorded=False)] * 2) == [True, False]
-
-        assert task_ids(lease(source)) == ["t"]
 
     @needs("atomic_results")
     def test_b2_a_forgotten_id_is_free_again(
