@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Integer, Text, bindparam, insert, select
 
+from stem.adapters.sql.prepared import Prepared
 from stem.adapters.sql.rows import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stem.adapters.sql.database import Transaction
+    from stem.adapters.sql.dialect import Dialect
     from stem.adapters.sql.messages import Held
     from stem.adapters.sql.schema import Schema
     from stem.ports.broker import Bury
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 class Burials:
     """The statement that copies a message into the dead letters; who calls it removes the message."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, dialect: Dialect) -> None:
         of, dead = schema.message.c, schema.dead_letter
         told: dict[str, Any] = {
             "task_id": bindparam("of_task_id", type_=Text),
@@ -37,12 +39,11 @@ class Burials:
             name: of[name] for name in ("queue", "deliveries", "generation", "priority", "fence", "payload")
         }
         source = select(*told.values(), *kept.values()).where(of.id == bindparam("key"))
-        self._copy = insert(dead).from_select([*told, *kept], source)
+        self._copy = Prepared(insert(dead).from_select([*told, *kept], source), dialect)
 
     def copy(self, transaction: Transaction, rows: Sequence[dict[str, Any]]) -> None:
         """Copy messages into the dead letters; see `asked_for` and `lost`."""
-        if rows:
-            transaction.connection.execute(self._copy, rows)
+        self._copy.run(transaction.connection, rows)
 
 
 def asked_for(held: Held, bury: Bury, *, now_us: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from stem.adapters.sql.rows import micros, micros_or_none, plain, span_us, write_error
+from stem.adapters.sql.rows import micros, micros_or_none, plain, plain_or_none, span_us, write_error
 from stem.states import TaskState
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def queued_row(task: NewTask, *, now_us: int) -> dict[str, Any]:
     return {
         "id": plain(task.id),
         "name": plain(task.name),
-        "queue": task.queue,
+        "queue": plain(task.queue),
         "state": TaskState.QUEUED,
         "attempt": 1,
         "deliveries": 0,
@@ -77,9 +77,31 @@ def queued_row(task: NewTask, *, now_us: int) -> dict[str, Any]:
         "sent_us": micros(task.sent_at),
         "updated_us": now_us,
         "ttl_us": span_us(task.ttl),
-        "root_id": task.root_id,
-        "parent_id": task.parent_id,
-        "group_id": task.group_id,
+        "root_id": plain_or_none(task.root_id),
+        "parent_id": plain_or_none(task.parent_id),
+        "group_id": plain_or_none(task.group_id),
+    }
+
+
+def queued_again_row(task_id: str, fence: int, generation: int, *, now_us: int) -> dict[str, Any]:
+    """Return the parameters of the statement that makes a record new again."""
+    return {
+        "key": task_id,
+        "state": TaskState.QUEUED,
+        "attempt": 1,
+        "deliveries": 0,
+        "generation": generation,
+        "worker": "",
+        "token": "",
+        "fence": fence,
+        "updated_us": now_us,
+        "started_us": None,
+        "finished_us": None,
+        "runtime_s": None,
+        "expires_us": None,
+        "error": None,
+        "progress": None,
+        "result": None,
     }
 
 
@@ -94,13 +116,13 @@ def started(start: Start, *, now_us: int) -> Change:
         attempt=start.attempt,
         columns={
             "deliveries": start.deliveries,
-            "worker": start.worker,
+            "worker": plain(start.worker),
             "started_us": at_us,
             "updated_us": now_us,
         },
         birth={
             "name": plain(start.name),
-            "queue": start.queue,
+            "queue": plain(start.queue),
             "sent_us": at_us,
             "ttl_us": span_us(start.ttl),
         },
@@ -118,7 +140,7 @@ def retrying(note: RetryNote, *, now_us: int) -> Change:
         attempt=note.attempt,
         columns={
             "deliveries": note.deliveries,
-            "worker": note.worker,
+            "worker": plain(note.worker),
             "error": write_error(note.error),
             "updated_us": now_us,
         },
@@ -146,8 +168,8 @@ def ended(ending: Ending, *, now_us: int) -> Change:
         attempt=ending.attempt,
         columns={
             "deliveries": ending.deliveries,
-            "worker": ending.worker,
-            "result": ending.result,
+            "worker": plain(ending.worker),
+            "result": plain_or_none(ending.result),
             "error": write_error(ending.error),
             "finished_us": at_us,
             "runtime_s": ending.runtime_s,
@@ -156,7 +178,7 @@ def ended(ending: Ending, *, now_us: int) -> Change:
         renewal={"began_us": began_us, "ended_us": now_us},
         birth={
             "name": plain(ending.name),
-            "queue": ending.queue,
+            "queue": plain(ending.queue),
             "sent_us": at_us if began_us is None else began_us,
             "started_us": began_us,
             "ttl_us": ttl_us,
@@ -188,10 +210,10 @@ def event_row(
     if error is not None:
         detail = error.message if kind == "cancelled" else f"{error.type}: {error.message}"
     return {
-        "task_id": plain(task_id),
-        "at_us": at_us,
-        "kind": kind,
-        "attempt": attempt,
-        "worker": worker,
-        "detail": plain(detail),
+        "key": plain(task_id),
+        "of_at_us": at_us,
+        "of_kind": kind,
+        "of_attempt": attempt,
+        "of_worker": plain(worker),
+        "of_detail": plain(detail),
     }

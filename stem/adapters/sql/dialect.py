@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sqlalchemy import Connection, Engine, FromClause, Insert, Table, Update
+    from sqlalchemy import Dialect as SqlalchemyDialect
 
     from stem.adapters.sql.schema import Schema
 
@@ -41,6 +42,11 @@ class Dialect(Protocol):
     @property
     def place(self) -> str:
         """What a person would have to look at: a path, or a host."""
+        ...
+
+    @property
+    def compiler(self) -> SqlalchemyDialect:
+        """SQLAlchemy's dialect, with parameters by name."""
         ...
 
     def engine(self) -> Engine:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, union_all, update
 
+from stem.adapters.sql.prepared import Prepared
 from stem.adapters.sql.rows import due_us, members, plain, read_token, write_token
 from stem.adapters.sql.schema import DELAYED, LEASED, READY
 from stem.codecs import pack, read_label, unpack
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from stem.adapters.sql.database import Transaction
     from stem.adapters.sql.dialect import Dialect
-    from stem.adapters.sql.rows import AnyRow, AnySelect
+    from stem.adapters.sql.rows import AnySelect
     from stem.adapters.sql.schema import Schema
     from stem.ports.broker import Publication
 
@@ -28,11 +29,11 @@ _PROMOTED_AT_ONCE: Final = 1000
 _NO_LABEL: Final = Label(task_id="", task="", attempt=1, generation=0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A message that was just leased."""
 
     id: int
+    priority: int
     fence: int
     deliveries: int
     payload: bytes
@@ -43,9 +44,8 @@ class Claimed:
         return write_token(self.id, self.fence)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A leased message, without its payload."""
+class Held(NamedTuple):
+    """A message without its payload; the columns of `held_columns`."""
 
     id: int
     fence: int
@@ -58,7 +58,7 @@ class Held:
 
     @property
     def token(self) -> str:
-        """The token of its current delivery."""
+        """The token of its current or last delivery."""
         return write_token(self.id, self.fence)
 
 
@@ -84,10 +84,11 @@ class Messages:
         message, task = schema.message, schema.task
         of = message.c
         among = select(dialect.members("given").c.value)
-        self._add = message.insert()
+        self._add = Prepared(message.insert(), dialect)
         self._add_queue = dialect.insert(schema.queue)
-        self._live = select(of.task_id).where(of.task_id.in_(among))
-        self._recorded = select(task.c.id).where(task.c.id.in_(among))
+        self._known = union_all(
+            select(of.task_id).where(of.task_id.in_(among)), select(task.c.id).where(task.c.id.in_(among))
+        )
         self._outlook = _outlook(schema, dialect)
         self._promote = _promote(schema)
         self._claim = dialect.claim(schema)
@@ -106,27 +107,19 @@ class Messages:
         self._any_lapsed = select(of.id).where(of.state == LEASED, of.until_us <= bindparam("now")).limit(1)
         self._renew = update(message).where(of.id.in_(among)).values(until_us=bindparam("until"))
         self._remove = delete(message).where(of.id.in_(among))
-        self._give_back = (
-            update(message)
-            .where(of.id == bindparam("key"))
-            .values(
-                state=bindparam("to_state"),
+        by_id = update(message).where(of.id == bindparam("key"))
+        self._give_back = Prepared(
+            by_id.values(
                 due_us=func.coalesce(bindparam("due"), of.due_us),
                 deliveries=of.deliveries - bindparam("uncounted"),
-                until_us=0,
-                owner="",
-            )
+            ),
+            dialect,
         )
-        self._replace = (
-            update(message).where(of.id == bindparam("key")).values(deliveries=0, until_us=0, owner="")
-        )
+        self._replace = Prepared(by_id, dialect)
 
-    def known(self, transaction: Transaction, ids: Collection[str]) -> tuple[set[str], set[str]]:
-        """Return which of these task ids are live, and which have a record."""
-        given = {"given": members(ids)}
-        live = transaction.connection.execute(self._live, given).scalars()
-        recorded = transaction.connection.execute(self._recorded, given).scalars()
-        return set(live), set(recorded)
+    def known(self, transaction: Transaction, ids: Collection[str]) -> set[str]:
+        """Return which of these task ids are live or have a record."""
+        return set(transaction.connection.execute(self._known, {"given": members(ids)}).scalars())
 
     def add(self, transaction: Transaction, rows: Sequence[dict[str, Any]]) -> None:
         """Store rows made by `new_row`."""
@@ -136,7 +129,7 @@ class Messages:
                 for name in dict.fromkeys(row["queue"] for row in rows)
             ]
             transaction.connection.execute(self._add_queue, queues)
-            transaction.connection.execute(self._add, rows)
+            self._add.run(transaction.connection, rows)
 
     def outlook(self, transaction: Transaction, queues: str) -> Outlook:
         """Return what there is to lease; changes nothing.
@@ -168,24 +161,18 @@ class Messages:
                 "of_queue": queue,
                 "at_most": limit,
                 "until": transaction.now_us + lease_us,
-                "holder": owner,
+                "holder": plain(owner),
             },
         ).all()
-        return [
-            Claimed(id=row.id, fence=row.fence, deliveries=row.deliveries, payload=row.payload)
-            for row in sorted(leased, key=_rank)
-        ]
+        return sorted(map(Claimed._make, leased), key=_rank)
 
     def held(self, transaction: Transaction, tokens: Iterable[str]) -> dict[str, Held]:
         """Return the messages whose lease is held by one of these tokens, by token."""
         parsed = {token: pair for token in tokens if (pair := read_token(token))}
         given = {"given": members([key for key, _ in parsed.values()]), "now": transaction.now_us}
-        found = {row.id: row for row in transaction.connection.execute(self._held, given)}
-        return {
-            token: as_held(found[key])
-            for token, (key, fence) in parsed.items()
-            if key in found and found[key].fence == fence
-        }
+        found = map(Held._make, transaction.connection.execute(self._held, given))
+        current = {(message.id, message.fence): message for message in found}
+        return {token: current[pair] for token, pair in parsed.items() if pair in current}
 
     def any_lapsed(self, transaction: Transaction) -> bool:
         """Return whether a lease has lapsed."""
@@ -196,7 +183,7 @@ class Messages:
     def lapsed(self, transaction: Transaction, *, limit: int) -> list[Held]:
         """Return messages whose lease has lapsed, first lapsed first."""
         given = {"now": transaction.now_us, "at_most": limit}
-        return [as_held(row) for row in transaction.connection.execute(self._lapsed, given)]
+        return list(map(Held._make, transaction.connection.execute(self._lapsed, given)))
 
     def renew(self, transaction: Transaction, ids: Collection[int], *, lease_us: int) -> None:
         """Let leases hold from now."""
@@ -210,13 +197,11 @@ class Messages:
 
     def give_back(self, transaction: Transaction, rows: Sequence[dict[str, Any]]) -> None:
         """Make leased messages ready or delayed again; see `given_back`."""
-        if rows:
-            transaction.connection.execute(self._give_back, rows)
+        self._give_back.run(transaction.connection, rows)
 
     def replace(self, transaction: Transaction, rows: Sequence[dict[str, Any]]) -> None:
         """Put the next attempt's message in the place of the last one's; see `replacement`."""
-        if rows:
-            transaction.connection.execute(self._replace, rows)
+        self._replace.run(transaction.connection, rows)
 
 
 def publication_row(publication: Publication, label: Label, *, now_us: int) -> dict[str, Any]:
@@ -236,7 +221,7 @@ def new_row(
 ) -> dict[str, Any]:
     """Return the row of a message that was never leased."""
     return {
-        "queue": queue,
+        "queue": plain(queue),
         "state": _waiting(due_us, now_us),
         "priority": priority,
         "due_us": max(due_us, now_us),
@@ -270,9 +255,11 @@ def given_back(key: int, due: timedelta | datetime, *, counted: bool, now_us: in
     at_us = due_us(due, now_us=now_us)
     return {
         "key": key,
-        "to_state": _waiting(at_us, now_us),
+        "state": _waiting(at_us, now_us),
         "due": at_us if at_us > now_us else None,
         "uncounted": 0 if counted else 1,
+        "until_us": 0,
+        "owner": "",
     }
 
 
@@ -286,7 +273,10 @@ def replacement(
         "key": held.id,
         "state": _waiting(at_us, now_us),
         "due_us": max(at_us, now_us),
+        "until_us": 0,
+        "deliveries": 0,
         "attempt": attempt,
+        "owner": "",
         "task_id": plain(label.task_id),
         "task": plain(label.task),
         "payload": pack(message, queue=held.queue).encode(),
@@ -297,29 +287,14 @@ def _waiting(due_us: int, now_us: int) -> str:
     return "delayed" if due_us > now_us else "ready"
 
 
-def _rank(row: AnyRow) -> tuple[int, int]:
-    return -row.priority, row.id
-
-
-def as_held(row: AnyRow) -> Held:
-    """Return the message in a row of `held_columns`."""
-    return Held(
-        id=row.id,
-        fence=row.fence,
-        queue=row.queue,
-        task_id=row.task_id,
-        task=row.task,
-        attempt=row.attempt,
-        deliveries=row.deliveries,
-        owner=row.owner,
-    )
+def _rank(message: Claimed) -> tuple[int, int]:
+    return -message.priority, message.id
 
 
 def held_columns(schema: Schema) -> AnySelect:
     """Return the statement that reads messages without their payload; conditions are to be added."""
     of = schema.message.c
-    names = ("id", "fence", "queue", "task_id", "task", "attempt", "deliveries", "owner")
-    return select(*[of[name] for name in names])
+    return select(*[of[name] for name in Held._fields])
 
 
 def _outlook(schema: Schema, dialect: Dialect) -> Executable:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, bindparam, func, literal, or_, select, union_all, update
 
-from stem.adapters.sql.messages import as_held, held_columns
+from stem.adapters.sql.messages import Held, held_columns
 from stem.adapters.sql.rows import AnyRow, members, moment
 from stem.adapters.sql.schema import DELAYED, LEASED, READY
 from stem.ports.broker import PendingMessage, QueueStats
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Executable
 
     from stem.adapters.sql.database import Database, Transaction
-    from stem.adapters.sql.messages import Held
     from stem.adapters.sql.tables import Tables
     from stem.ports.broker import QueueAdmin, QueueState
 
@@ -109,7 +108,7 @@ class SqlQueues:
         removed = _REMOVED_AT_ONCE
         while last is not None and removed == _REMOVED_AT_ONCE:
             with self._database.write("purge") as transaction:
-                waiting = [as_held(row) for row in transaction.connection.execute(self._of_queue, given)]
+                waiting = [Held(*row) for row in transaction.connection.execute(self._of_queue, given)]
                 self._remove(transaction, waiting, "its queue was purged")
             removed = len(waiting)
             purged += removed
@@ -119,7 +118,7 @@ class SqlQueues:
         """Remove waiting messages of these tasks; return the ids that were removed."""
         with self._database.write("cancel") as transaction:
             given = {"given": members(task_ids)}
-            waiting = [as_held(row) for row in transaction.connection.execute(self._of_tasks, given)]
+            waiting = [Held(*row) for row in transaction.connection.execute(self._of_tasks, given)]
             self._remove(transaction, waiting, reason)
         return {message.task_id for message in waiting}
 

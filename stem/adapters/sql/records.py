@@ -10,9 +10,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
-from stem.adapters.sql.changes import Change, ended, event_row, queued_row, retrying, started
+from stem.adapters.sql.changes import (
+    Change,
+    ended,
+    event_row,
+    queued_again_row,
+    queued_row,
+    retrying,
+    started,
+)
+from stem.adapters.sql.prepared import Prepared
 from stem.adapters.sql.rows import members, micros, write_error
 from stem.message import ErrorInfo
 from stem.states import TERMINAL_STATES, TaskState
@@ -20,7 +29,7 @@ from stem.states import TERMINAL_STATES, TaskState
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from sqlalchemy import Insert, Update
+    from sqlalchemy import Insert
 
     from stem.adapters.sql.database import Transaction
     from stem.adapters.sql.dialect import Dialect
@@ -38,7 +47,6 @@ class Standing(NamedTuple):
     fence: int
     token: str
     attempt: int
-    generation: int
 
 
 class Replay(NamedTuple):
@@ -57,7 +65,7 @@ def judge(standing: Standing | None, change: Change) -> Verdict:
     """
     if standing is None:
         return "refuse" if change.birth is None else "write"
-    if (change.state, change.fence, change.token, change.attempt) == standing[:4]:
+    if (change.state, change.fence, change.token, change.attempt) == standing:
         return "repeat"
     if standing.state in TERMINAL_STATES or change.fence < standing.fence:
         return "refuse"
@@ -78,31 +86,21 @@ class Records:
         task = schema.task
         of = task.c
         by_id = update(task).where(of.id == bindparam("key"))
-        self._insert = task.insert()
-        self._tell = schema.event.insert()
+        self._insert = Prepared(task.insert(), dialect)
+        self._change = Prepared(by_id, dialect)
+        self._end = Prepared(
+            by_id.values(
+                started_us=func.coalesce(bindparam("began_us"), of.started_us),
+                expires_us=bindparam("ended_us") + of.ttl_us,
+            ),
+            dialect,
+        )
+        self._queue_again = Prepared(by_id, dialect)
+        self._tell = Prepared(_telling(schema), dialect)
         self._standings = (
-            select(of.id, of.state, of.fence, of.token, of.attempt, of.generation)
+            select(of.id, of.state, of.fence, of.token, of.attempt)
             .where(of.id.in_(select(dialect.members("given").c.value)))
             .with_for_update()
-        )
-        self._change = by_id
-        self._end = by_id.values(
-            started_us=func.coalesce(bindparam("began_us"), of.started_us),
-            expires_us=bindparam("ended_us") + of.ttl_us,
-        )
-        self._queue_again = by_id.values(
-            state=TaskState.QUEUED,
-            attempt=1,
-            deliveries=0,
-            worker="",
-            token="",
-            started_us=None,
-            finished_us=None,
-            runtime_s=None,
-            expires_us=None,
-            error=None,
-            progress=None,
-            result=None,
         )
 
     def add(self, transaction: Transaction, tasks: Sequence[NewTask]) -> list[bool]:
@@ -127,7 +125,7 @@ class Records:
     def standings(self, transaction: Transaction, ids: Collection[str]) -> dict[str, Standing]:
         """Return who may write these records next, by id, for those that exist."""
         rows = transaction.connection.execute(self._standings, {"given": members(ids)})
-        return {task_id: Standing(*rest) for task_id, *rest in rows}
+        return {row[0]: Standing._make(row[1:]) for row in rows}
 
     def start(self, transaction: Transaction, starts: Sequence[Start]) -> list[bool]:
         """Note that attempts began."""
@@ -144,7 +142,7 @@ class Records:
         now_us = transaction.now_us
         return self._apply(transaction, self._end, [ended(ending, now_us=now_us) for ending in endings])
 
-    def _apply(self, transaction: Transaction, statement: Update, changes: Sequence[Change]) -> list[bool]:
+    def _apply(self, transaction: Transaction, statement: Prepared, changes: Sequence[Change]) -> list[bool]:
         if not changes:
             return []
         standings = self.standings(transaction, [change.task_id for change in changes])
@@ -163,13 +161,7 @@ class Records:
             else:
                 updates.append(change.update_row())
             events.append(change.event)
-            standings[change.task_id] = Standing(
-                change.state,
-                change.fence,
-                change.token,
-                change.attempt,
-                standing.generation if standing else 0,
-            )
+            standings[change.task_id] = Standing(change.state, change.fence, change.token, change.attempt)
         self._write(transaction, self._insert, births, [])
         self._write(transaction, statement, updates, events)
         return answers
@@ -177,14 +169,12 @@ class Records:
     def _write(
         self,
         transaction: Transaction,
-        statement: Insert | Update,
+        statement: Prepared,
         rows: Sequence[dict[str, Any]],
         events: Sequence[dict[str, Any]],
     ) -> None:
-        if rows:
-            transaction.connection.execute(statement, rows)
-        if events:
-            transaction.connection.execute(self._tell, events)
+        statement.run(transaction.connection, rows)
+        self._tell.run(transaction.connection, events)
 
     def take_back(self, transaction: Transaction, messages: Sequence[Held], *, reclaimed: bool) -> None:
         """Turn records back to ``queued`` whose messages left a worker's hands.
@@ -249,12 +239,20 @@ class Records:
         for task_id, fence, generation in replays:
             if task_id in standings:
                 last_fence = max(fence, standings[task_id].fence)
-                rows.append(
-                    {"key": task_id, "generation": generation, "fence": last_fence, "updated_us": now_us}
-                )
+                rows.append(queued_again_row(task_id, last_fence, generation, now_us=now_us))
                 detail = f"generation {generation}"
                 events.append(event_row(task_id, now_us, "replayed", attempt=1, detail=detail))
         self._write(transaction, self._queue_again, rows, events)
+
+
+def _telling(schema: Schema) -> Insert:
+    task = schema.task.c
+    told = {
+        name: bindparam(f"of_{name}", type_=schema.event.c[name].type)
+        for name in ("at_us", "kind", "attempt", "worker", "detail")
+    }
+    source = select(task.seq, *told.values()).where(task.id == bindparam("key"))
+    return insert(schema.event).from_select(["task_seq", *told], source)
 
 
 def _ended_by_store(message: Held, state: TaskState, error: ErrorInfo, *, now_us: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, delete, select, tuple_
 
-from stem.adapters.sql.rows import AnyRow, members, micros, moment, moment_or_none, read_error
+from stem.adapters.sql.rows import members, micros, moment, moment_or_none, plain, read_error
 from stem.ports.pages import read_cursor, write_cursor
 from stem.ports.results import TaskRecord, TimelineEvent
 from stem.states import TERMINAL_STATES, TaskState
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from stem.adapters.sql.database import Database, OwnConnection, Transaction
+    from stem.adapters.sql.rows import AnyRow
     from stem.adapters.sql.tables import Tables
     from stem.clock import Clock
     from stem.ports.results import Ending, NewTask, Results, RetryNote, Start, TaskQuery
@@ -35,17 +36,22 @@ class SqlResults:
         among = select(database.dialect.members("given").c.value)
         self._get = select(task).where(task.c.id.in_(among))
         self._progress = select(task.c.id, task.c.state, task.c.updated_us).where(task.c.id.in_(among))
-        self._timeline = select(event).where(event.c.task_id == bindparam("of_task")).order_by(event.c.id)
-        self._ended = select(task.c.id).where(task.c.id.in_(among), task.c.state.in_(TERMINAL_STATES))
+        self._timeline = (
+            select(event)
+            .join(task, task.c.seq == event.c.task_seq)
+            .where(task.c.id == bindparam("of_task"))
+            .order_by(event.c.id)
+        )
+        self._ended = select(task.c.seq).where(task.c.id.in_(among), task.c.state.in_(TERMINAL_STATES))
         self._expired = (
-            select(task.c.id)
+            select(task.c.seq)
             .where(task.c.expires_us <= bindparam("now"))
             .order_by(task.c.expires_us)
             .limit(bindparam("at_most"))
             .with_for_update(skip_locked=True)
         )
-        self._delete = delete(task).where(task.c.id.in_(among))
-        self._delete_events = delete(event).where(event.c.task_id.in_(among))
+        self._delete = delete(task).where(task.c.seq.in_(among))
+        self._delete_events = delete(event).where(event.c.task_seq.in_(among))
 
     def add(self, tasks: Sequence[NewTask]) -> list[bool]:
         """Write new records; for each, in order, whether it was new."""
@@ -76,7 +82,7 @@ class SqlResults:
     def timeline(self, task_id: str) -> list[TimelineEvent]:
         """Return what happened to a task, oldest first; empty for an unknown one."""
         with self._database.read("timeline") as transaction:
-            rows = transaction.connection.execute(self._timeline, {"of_task": task_id})
+            rows = transaction.connection.execute(self._timeline, {"of_task": plain(task_id)})
             return [
                 TimelineEvent(
                     at=moment(row.at_us),
@@ -158,11 +164,11 @@ class SqlResults:
                 transaction, transaction.connection.execute(self._expired, given).scalars().all()
             )
 
-    def _remove(self, transaction: Transaction, ids: Sequence[str]) -> int:
-        given = {"given": members(ids)}
+    def _remove(self, transaction: Transaction, seqs: Sequence[int]) -> int:
+        given = {"given": members(seqs)}
         transaction.connection.execute(self._delete_events, given)
         transaction.connection.execute(self._delete, given)
-        return len(ids)
+        return len(seqs)
 
     def close(self) -> None:
         """Free the connections. May be called twice."""

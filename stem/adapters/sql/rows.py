@@ -75,6 +75,11 @@ def plain(text: str) -> str:
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def plain_or_none(text: str | None) -> str | None:
+    """Return ``text`` as every database can store it; None stays None."""
+    return None if text is None else plain(text)
+
+
 def members(values: Iterable[str] | Iterable[int]) -> str:
     """Return the JSON array that `stem.adapters.sql.dialect.Dialect.members` takes as its parameter."""
     return json.dumps([plain(value) if isinstance(value, str) else value for value in values])

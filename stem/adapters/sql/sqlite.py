@@ -38,12 +38,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from sqlalchemy import Connection, Engine, FromClause, Insert, Table, Update
+    from sqlalchemy import Dialect as SqlalchemyDialect
 
     from stem.adapters.sql.dialect import Dialect, Watch
     from stem.adapters.sql.location import Location
     from stem.adapters.sql.schema import Schema
     from stem.clock import Clock
 
+_PARAMSTYLE: Final = "named"
 _POOLED: Final = 4
 _FASTEST_POLL_S: Final = 0.005
 _SLOWEST_POLL_S: Final = 0.05
@@ -56,6 +58,7 @@ class SqliteDialect:
     def __init__(self, location: Location, *, clock: Clock) -> None:
         self._location = location
         self._clock = clock
+        self._compiler = sqlite.dialect(paramstyle=_PARAMSTYLE)
 
     @property
     def address(self) -> str:
@@ -67,11 +70,17 @@ class SqliteDialect:
         """The path of the file."""
         return self._location.path
 
+    @property
+    def compiler(self) -> SqlalchemyDialect:
+        """SQLAlchemy's dialect, with parameters by name."""
+        return self._compiler
+
     def engine(self) -> Engine:
         """Return a new engine; it connects on first use."""
         engine = create_engine(
             "sqlite://",
             creator=self._connect,
+            paramstyle=_PARAMSTYLE,
             poolclass=QueuePool,
             pool_size=_POOLED,
             max_overflow=-1,

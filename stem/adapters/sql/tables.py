@@ -23,7 +23,7 @@ class Tables:
     def __init__(self, database: Database) -> None:
         self.messages = Messages(database.schema, database.dialect)
         self.records = Records(database.schema, database.dialect)
-        self.burials = Burials(database.schema)
+        self.burials = Burials(database.schema, database.dialect)
 
     def publish(self, transaction: Transaction, publications: Sequence[Publication]) -> list[bool]:
         """Store messages and their records; for each, whether its task was not known yet (B2, B3)."""
@@ -32,20 +32,19 @@ class Tables:
             publication.task.id if publication.task else label.task_id
             for publication, label in zip(publications, labels, strict=True)
         ]
-        live, recorded = self.messages.known(transaction, [task_id for task_id in ids if task_id])
+        known = self.messages.known(transaction, [task_id for task_id in ids if task_id])
         rows: list[dict[str, Any]] = []
         tasks: list[NewTask] = []
         answers: list[bool] = []
         for publication, label, task_id in zip(publications, labels, ids, strict=True):
-            is_known = task_id in live or (publication.task is not None and task_id in recorded)
-            answers.append(not is_known)
-            if is_known:
+            answers.append(task_id not in known)
+            if task_id in known:
                 continue
             rows.append(publication_row(publication, label, now_us=transaction.now_us))
             if publication.task is not None:
                 tasks.append(publication.task)
             if task_id:
-                live.add(task_id)
+                known.add(task_id)
         self.messages.add(transaction, rows)
         self.records.insert(transaction, tasks)
         return answers

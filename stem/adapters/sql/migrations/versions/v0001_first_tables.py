@@ -126,7 +126,7 @@ def _event(op: Operations, name: str) -> None:
     op.create_table(
         name,
         sa.Column("id", _KEY, primary_key=True),
-        sa.Column("task_id", sa.Text, nullable=False),
+        sa.Column("task_seq", sa.BigInteger, nullable=False),
         sa.Column("at_us", sa.BigInteger, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
@@ -134,7 +134,7 @@ def _event(op: Operations, name: str) -> None:
         sa.Column("detail", sa.Text, nullable=False),
         sqlite_autoincrement=True,
     )
-    op.create_index(f"{name}_task_id", name, ["task_id", "id"])
+    op.create_index(f"{name}_task", name, ["task_seq", "id"])
 
 
 def _dead_letter(op: Operations, name: str) -> None:
