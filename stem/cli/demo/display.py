@@ -153,10 +153,13 @@ def _drawing(progress: Progress) -> RenderableType:
 
 
 def _in_words(progress: Progress) -> str:
-    return (
-        f"{progress.words:,} words, {progress.retries} retries, {progress.redeliveries} redeliveries, "
-        f"{progress.dead_letters} dead letters, {progress.rate:,.0f} tasks/s"
+    amounts = (
+        (progress.retries, "retry", "retries"),
+        (progress.redeliveries, "redelivery", "redeliveries"),
+        (progress.dead_letters, "dead letter", "dead letters"),
     )
+    named = ", ".join(f"{number:,} {one if number == 1 else many}" for number, one, many in amounts)
+    return f"{progress.words:,} words, {named}, {progress.rate:,.0f} tasks/s"
 
 
 def _rows(summary: Summary) -> Iterator[tuple[str, str, str]]:

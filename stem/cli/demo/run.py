@@ -62,7 +62,7 @@ def run(options: Options, *, display: Display, clock: Clock) -> Evidence:
         StoreError: The SQLite file cannot be written or read.
     """
     found = find_files(options.directory, limit=options.limit)
-    display.say(f"{_of_files(found)} under {printable(str(options.directory.absolute()))}")
+    display.say(_of_files(found))
     with _workspace(keep=options.keep) as directory:
         url = f"sqlite:///{directory / 'stem.db'}"
         app = Stem("stem-demo", broker=url, **tasks.SETTINGS)
@@ -109,7 +109,7 @@ class _Run:
             self._await_worker()
             self._started_s = self._clock.monotonic()
             self._publish()
-            while not self._finished() and self._clock.monotonic() < self._deadline_s:
+            while not self._finished() and not self._overdue():
                 self._clock.wait(self._pause, _LOOK_EVERY_S)
                 self._look()
             self._look(now=True)
@@ -120,16 +120,17 @@ class _Run:
         return self._gather(url, exit_code)
 
     def _await_worker(self) -> None:
-        while not any(beat.slots >= CHILDREN for beat in self._app.heartbeats()):
+        while not (ready := [beat for beat in self._app.heartbeats() if beat.slots >= CHILDREN]):
             self._worker.check()
-            if self._clock.monotonic() >= self._deadline_s:
+            if self._overdue():
                 raise CommandError(
                     "the demo's worker did not get ready in time",
                     hint="see its log above, or allow more with --timeout",
                     code=ExitCode.FAILED,
                 )
             self._clock.wait(self._pause, 0.05)
-        self._display.say(f"worker {tasks.app.name}, process {self._worker.pid}, {CHILDREN} children")
+        (beat,) = ready
+        self._display.say(f"worker {beat.worker_id}, process {beat.pid}, {CHILDREN} children")
 
     # publishing
 
@@ -140,6 +141,8 @@ class _Run:
         _raw(self._app).publish_raw(tasks.QUEUE, POISON)
         half = len(self._found.files) // 2
         for index, path in enumerate(self._found.files):
+            if self._overdue():
+                return
             if index == half:
                 self._send("at risk", tasks.count_at_risk.name, path, str(self._note))
             else:
@@ -177,10 +180,15 @@ class _Run:
             return
         if self._worker.kill_child(pid):
             self._kill = Kill(pid=pid, at=self._clock.wall())
-            self._display.say(f"killed process {pid} (SIGKILL) while it had {printable(task.path)}")
+            self._display.say(
+                f"killed process {pid} (SIGKILL), which had {printable(self._found.short(task.path))}"
+            )
 
     def _finished(self) -> bool:
         return self._dead >= DEAD_LETTERS and not self._ledger.unfinished()
+
+    def _overdue(self) -> bool:
+        return self._clock.monotonic() >= self._deadline_s
 
     # afterwards
 
@@ -220,7 +228,9 @@ def _workspace(*, keep: bool) -> Generator[Path]:
 
 
 def _of_files(found: Found) -> str:
-    return f"{'the first ' if found.more else ''}{len(found.files):,} text files"
+    first = "the first " if found.more else ""
+    blind = f"; {found.unreadable:,} of its directories cannot be read" if found.unreadable else ""
+    return f"{first}{len(found.files):,} text files under {printable(found.root)}{blind}"
 
 
 class _TakesAnything(Protocol):

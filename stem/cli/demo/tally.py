@@ -201,7 +201,8 @@ class _Tally:
 
     def _standing(self, task: Published) -> str:
         record = self._records.get(task.id)
-        return f"{task.path or task.role} ({record.state if record else 'no record'})"
+        what = self._evidence.found.short(task.path) if task.path else task.role
+        return f"{what} ({record.state if record else 'no record'})"
 
     def retries(self) -> Check:
         total = retries(self._records.values())
@@ -242,8 +243,8 @@ class _Tally:
         return Check(
             name="redeliveries",
             ok=ok,
-            says=f"{total:,}: process {kill.pid} was killed while it had {task.path}, "
-            f"which was delivered {record.deliveries} times, {ending}",
+            says=f"{total:,}: process {kill.pid} was killed; "
+            f"{self._evidence.found.short(task.path)} was delivered {record.deliveries} times, {ending}",
         )
 
     def dead_letters(self) -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from stem.cli.exit_codes import CommandError, ExitCode
@@ -30,12 +31,20 @@ class Found:
     """The text files under a directory.
 
     Attributes:
-        files: Absolute paths.
+        root: The directory, absolute.
+        files: Absolute paths, sorted by folder.
         more: Whether there are files beyond the limit.
+        unreadable: How many of the directories could not be read.
     """
 
+    root: str
     files: tuple[str, ...]
-    more: bool
+    more: bool = False
+    unreadable: int = 0
+
+    def short(self, path: str) -> str:
+        """Return one of the paths as seen from the directory."""
+        return os.path.relpath(path, self.root)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,18 +98,16 @@ def find_files(directory: Path, *, limit: int) -> Found:
         CommandError: There is no such directory, it cannot be read, or no text file is in it.
     """
     _check(directory)
-    files: list[str] = []
-    for path in _walk(directory.absolute()):
-        if len(files) == limit:
-            return Found(files=tuple(files), more=True)
-        files.append(path)
+    root = os.path.abspath(directory)
+    unreadable: list[OSError] = []
+    files = list(islice(_walk(root, unreadable), limit + 1))
     if not files:
         raise CommandError(
             f"{directory}: no text file in it",
             hint=f"give a directory with files that end with {' '.join(SUFFIXES)}",
             code=ExitCode.NOT_FOUND,
         )
-    return Found(files=tuple(files), more=False)
+    return Found(root=root, files=tuple(files[:limit]), more=len(files) > limit, unreadable=len(unreadable))
 
 
 def _check(directory: Path) -> None:
@@ -117,8 +124,8 @@ def _check(directory: Path) -> None:
         ) from None
 
 
-def _walk(directory: Path) -> Iterator[str]:
-    for folder, subfolders, names in os.walk(directory):
+def _walk(root: str, unreadable: list[OSError]) -> Iterator[str]:
+    for folder, subfolders, names in os.walk(root, onerror=unreadable.append):
         subfolders[:] = sorted(
             name for name in subfolders if name not in _PASSED_OVER and not name.startswith(".")
         )
