@@ -1,0 +1,1 @@
+"""One package for each technology, each implementing ports; none imports another."""
