@@ -7,7 +7,10 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stem.worker.child import ChildSpec, main
@@ -16,7 +19,7 @@ from stem.worker.frames import FrameReader, Kind
 from stem.worker.slots.sync import WAKE_SIGNAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from multiprocessing.process import BaseProcess
 
 log = logging.getLogger(__name__)
@@ -100,7 +103,8 @@ class Children:
                 name=f"stem-child-{self._started}",
                 daemon=False,
             )
-            process.start()
+            with _without_main(self._spec.app_path):
+                process.start()
         # Only the child has its end now, so its death closes the connection.
         self._children[self._started] = _Child(process=process, sock=ours)
         return self._started, ours
@@ -168,6 +172,23 @@ class Children:
         for number in list(self._children):
             self.kill(number)
             self.bury(number)
+
+
+@contextmanager
+def _without_main(app_path: str) -> Generator[None]:
+    """Keep a child from running the program's main module, unless the application is in it."""
+    if app_path.partition(":")[0] == "__main__":
+        yield
+        return
+    # multiprocessing runs the main module again in every child, so that what
+    # is defined there can be unpickled. Nothing of ours is, and a program
+    # without a guard around its last lines would start workers in its workers.
+    main_module = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main_module
 
 
 if TYPE_CHECKING:

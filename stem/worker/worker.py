@@ -138,10 +138,13 @@ class Worker:
             courier=self._courier,
             clock=clock,
         )
-        self._stop_requests = 0
+        self._requested = Stopping.NO
 
     def run(self) -> int:
-        """Work until `stop`, or SIGTERM, SIGINT or SIGQUIT in the main thread; return the exit code 0.
+        """Work until told to stop; return the exit code 0.
+
+        In the main thread SIGTERM stops warm, SIGINT soft and SIGQUIT hard, and each
+        further SIGTERM or SIGINT stops more urgently.
 
         Raises:
             WorkerIdTakenError: Another worker of this id is alive.
@@ -267,11 +270,15 @@ class Worker:
         return {signum: signal.signal(signum, handler) for signum, handler in handlers.items()}
 
     def _on_terminate(self, signum: int, frame: FrameType | None) -> None:
-        self._stop_requests += 1
-        self.stop(Stopping(min(self._stop_requests, Stopping.HARD)))
+        self._request_stop(Stopping.WARM)
 
     def _on_interrupt(self, signum: int, frame: FrameType | None) -> None:
-        self._on_terminate(signum, frame)
+        self._request_stop(Stopping.SOFT)
+
+    def _request_stop(self, how: Stopping) -> None:
+        # Each further request is more urgent than the one before.
+        self._requested = Stopping(min(max(self._requested + 1, how), Stopping.HARD))
+        self.stop(self._requested)
 
     def _on_quit(self, signum: int, frame: FrameType | None) -> None:
         self.stop(Stopping.HARD)
