@@ -197,8 +197,8 @@ def test_a_conflict_is_not_told_about_a_value_that_does_not_fit_anyway(tmp_path:
 @pytest.mark.parametrize(
     "variable",
     ["STEM_TEST_REDIS_URL", "STEM_PORT", "STEM_PORT_6379_TCP_ADDR", "STEM_SERVICE_HOST",
-     "STEM_SERVICE_PORT_HTTP", "STEM_WEB_SERVICE_HOST", "STEM_WEB_SERVICE_PORT", "STEM_WEB_PORT", "STEM_WEB_PORT_80_TCP",
-     "STEM_WEB_PORT_80_TCP_ADDR", "SYSTEM_X", "STEMMING"],
+     "STEM_SERVICE_PORT_HTTP", "STEM_WEB_SERVICE_HOST", "STEM_WEB_SERVICE_PORT", "STEM_WEB_PORT",
+     "STEM_WEB_PORT_80_TCP", "STEM_WEB_PORT_80_TCP_ADDR", "SYSTEM_X", "STEMMING"],
 )  # fmt: skip
 def test_variables_of_others_are_passed_over(tmp_path: Path, variable: str) -> None:
     assert resolved(tmp_path, environ={variable: "tcp://10.0.0.1:80"}).settings == Settings()
