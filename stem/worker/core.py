@@ -482,10 +482,13 @@ class WorkerCore:
 
     def _grant(self) -> list[Effect]:
         slots = self.slots
-        wanted = 0 if self._stopping else slots + self._look_ahead(slots)
+        ahead = 0 if self._stopping else self._look_ahead(slots)
+        wanted = 0 if self._stopping else slots + ahead
         missing = wanted - (self._credits + len(self._buffer) + len(self._running))
         if missing <= 0 and self._credits <= 0:
             return []
+        if 0 < missing and len(self._buffer) > ahead // 2:
+            return []  # there is enough at hand: lease in larger batches
         change = max(missing, -self._credits)
         if not change:
             return []

@@ -36,6 +36,10 @@ log = logging.getLogger(__name__)
 MAX_BATCH: Final = 100
 """The most messages that are leased or settled at once."""
 
+LINGER_S: Final = 0.002
+"""While there is work at hand, settlements are gathered for so long to be settled in one step."""
+
+_PLENTY: Final = 8
 _LONGEST_WAIT_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 5.0
 
@@ -178,6 +182,15 @@ class Courier:
             self._failures = 0
         if not more and not self._settles:
             self._wait()
+        self._gather()
+
+    def _gather(self) -> None:
+        waiting = len(self._settles)
+        at_hand = len(self._book) - waiting
+        # Only while the slots have enough to do that neither a result that is
+        # waited for nor the next lease is held up.
+        if 0 < waiting < MAX_BATCH and at_hand > max(self._credits, _PLENTY):
+            self._clock.wait(self._stopping, LINGER_S)
 
     def _settle_batch(self) -> bool:
         batch = [self._settles[index] for index in range(min(len(self._settles), MAX_BATCH))]
