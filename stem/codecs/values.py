@@ -9,11 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import math
-import re
 import uuid
 from datetime import date, datetime, time
 from decimal import Decimal
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from stem.errors import NotEncodableError
@@ -91,32 +89,35 @@ def has_half_pairs(text: str, value: object) -> bool:
 def too_complex(text: str | bytes) -> Refusal | None:
     """Return why JSON text is not to be decoded, None when it may be.
 
-    Looks before the decoder does, which recurses into what is nested and makes
-    an object of each member.
+    Looks before the decoder does, which recurses into what is nested and makes an object of each
+    member. Takes a few microseconds for most messages, half the time of `json.loads` for large ones.
     """
-    comma, square, curly = (",", "[", "{") if isinstance(text, str) else (b",", b"[", b"{")
-    opened = text.count(square) + text.count(curly)  # type: ignore[arg-type]  # all three are of text's type
-    if opened <= MAX_DEPTH and text.count(comma) < MAX_ELEMENTS - MAX_DEPTH:  # type: ignore[arg-type]
-        return None  # even if none of it stands within strings
-    return _measured(text.encode(errors="surrogatepass") if isinstance(text, str) else text)
+    data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    marks = data.translate(None, delete=_NO_MARKS)
+    if marks.count(b"[") + marks.count(b"{") <= MAX_DEPTH and len(marks) <= MAX_ELEMENTS:
+        return None  # even if none of them stands within a string
+    if b"\\" in data:  # an escaped quote does not end a string
+        unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+        marks = unescaped.translate(None, delete=_NO_MARKS)
+    # Two quotes with nothing between enclose nothing, within a string or outside.
+    outside = b"".join(marks.replace(b'""', b"").split(b'"')[::2])
+    return _measured(outside)
 
 
-def _measured(text: bytes) -> Refusal | None:
-    marks = _STRINGS.sub(b"", text).translate(None, delete=_NO_MARKS)
-    brackets = marks.replace(b",", b"")
-    opened = brackets.count(b"[") + brackets.count(b"{")
-    if len(marks) - len(brackets) + opened > MAX_ELEMENTS:
+def _measured(marks: bytes) -> Refusal | None:
+    brackets = marks.replace(b",", b"").translate(_AS_SQUARE)
+    if marks.count(b",") + brackets.count(b"[") > MAX_ELEMENTS:
         return Refusal(reason=DeadReason.BODY_TOO_LARGE, detail=f"more than {MAX_ELEMENTS:,} elements")
-    steps = (1 if bracket in b"[{" else -1 for bracket in brackets)
-    if any(depth > MAX_DEPTH for depth in accumulate(steps)):
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")  # what has nothing in it: the innermost level
+    # Brackets that were not closed are no JSON, but would be recursed into to find that out.
+    if b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH:
         return Refusal(reason=DeadReason.BODY_TOO_DEEP, detail=f"more than {MAX_DEPTH} levels")
     return None
 
 
-# Possessive, and content with a string that does not end: a search that goes
-# back or starts again at each quote would take hours for a body of quotes.
-_STRINGS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_NO_MARKS: Final = bytes(set(range(256)) - set(b"[]{},"))
+_NO_MARKS: Final = bytes(set(range(256)) - set(b'[]{},"'))
+_AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 
 
 def _no_constant(_: str) -> Any:
