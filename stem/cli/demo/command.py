@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from stem.cli.connection import Target, target
 from stem.cli.exit_codes import ExitCode
 from stem.cli.output import json_option
 from stem.cli.parameters import duration
@@ -48,20 +49,22 @@ def demo(*, directory: Path, limit: int, keep: bool, timeout: timedelta, as_json
     message is not JSON. Half-way it kills one of the child processes. In the
     end everything must add up; if it does not, the exit code is 1.
     """
+    if target() != Target():
+        raise click.UsageError("the demo brings its own application and database; leave -A and --broker out")
     from stem.cli.demo.display import display_for, print_summary
     from stem.cli.demo.run import Options, run
     from stem.cli.demo.tally import summarize
 
     clock = SystemClock()
     options = Options(directory=directory, limit=limit, keep=keep, timeout=timeout)
-    with _interruptible(), display_for(clock, as_json=as_json) as display:
+    with interruptible(), display_for(clock, as_json=as_json) as display:
         summary = summarize(run(options, display=display, clock=clock))
     print_summary(summary, as_json=as_json)
     return ExitCode.OK if summary.ok else ExitCode.FAILED
 
 
 @contextmanager
-def _interruptible() -> Generator[None]:
+def interruptible() -> Generator[None]:
     """Let the first signal to end interrupt the block, so that it cleans up, undisturbed by further ones."""
     interrupted = False
 
@@ -74,7 +77,9 @@ def _interruptible() -> Generator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {signum: signal.signal(signum, interrupt) for signum in _INTERRUPTIONS}
+    # What is ignored stays ignored: `nohup` and background jobs rely on that.
+    heeded = [signum for signum in _INTERRUPTIONS if signal.getsignal(signum) != signal.SIG_IGN]
+    before = {signum: signal.signal(signum, interrupt) for signum in heeded}
     try:
         yield
     finally:

@@ -230,7 +230,8 @@ def _workspace(*, keep: bool) -> Generator[Path]:
 def _of_files(found: Found) -> str:
     first = "the first " if found.more else ""
     blind = f"; {found.unreadable:,} of its directories cannot be read" if found.unreadable else ""
-    return f"{first}{len(found.files):,} text files under {printable(found.root)}{blind}"
+    number = len(found.files)
+    return f"{first}{number:,} text file{'' if number == 1 else 's'} under {printable(found.root)}{blind}"
 
 
 class _TakesAnything(Protocol):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SHOWN: Final = 3
 """Of what is missing, so many are named."""
 
+_SHOWN_WORDS: Final = 6
+
 _CLOCK_STEP_S: Final = 0.002
 """What reading two clocks may differ by: SQLite's counts milliseconds."""
 
@@ -298,10 +300,11 @@ class _Tally:
         return (sum(self._states[state] for state in TERMINAL_STATES) - 1) / seconds if seconds > 0 else 0.0
 
     def facts(self) -> dict[str, str]:
-        words = " · ".join(f"{word} {times:,}" for word, times in most_frequent(self._counts))
+        shown = most_frequent(self._counts)[:_SHOWN_WORDS]
+        words = " · ".join(f"{word} {times:,}" for word, times in shown)
         return {
             "speed": f"{self._rate():,.0f} tasks per second, over {self._seconds():.1f} s",
-            "top words": f"{words or 'none'} (each file's ten, added up)",
+            "top words": f"{words or 'none'} (of each file's ten)",
         }
 
     def numbers(self) -> dict[str, Any]:
