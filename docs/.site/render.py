@@ -18,6 +18,8 @@ from stem import errors
 from stem.cli.exit_codes import MEANINGS, exit_code
 from stem.cli.main import stem
 from stem.config import reference
+from stem.observability import events
+from stem.signals import reference as signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +83,8 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "exit-codes.md": exit_codes_page(),
         DOCS / "reference" / "errors.md": errors_page(),
         DOCS / "reference" / "settings.md": reference.render(),
+        DOCS / "reference" / "signals.md": signals.render(),
+        DOCS / "reference" / "log-events.md": events.render(),
     }
 
 

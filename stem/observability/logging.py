@@ -7,6 +7,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from stem.security.masking import MASK, is_secret_name, mask_text
+
 if TYPE_CHECKING:
     from typing import TextIO
 
@@ -14,22 +16,35 @@ _STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message
 
 
 class EventFormatter(logging.Formatter):
-    """Write ``2026-01-31T12:00:00.000Z warning lease.lost task_id=… queue=…``."""
+    """Write ``2026-01-31T12:00:00.000Z warning lease.lost task_id=… queue=…``.
+
+    Secrets are masked and control characters escaped, in tracebacks too: a text from
+    elsewhere can neither forge a line nor steer a terminal.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record, and the lines of its traceback."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         facts = [
-            f"{name}={_quoted(value)}" for name, value in vars(record).items() if name not in _STANDARD_FIELDS
+            f"{name}={MASK if is_secret_name(name) else _quoted(value)}"
+            for name, value in vars(record).items()
+            if name not in _STANDARD_FIELDS
         ]
-        line = " ".join([at.replace("+00:00", "Z"), record.levelname.lower(), record.getMessage(), *facts])
-        trace = self.formatException(record.exc_info) if record.exc_info else ""
-        return f"{line}\n{trace}" if trace else line
+        event = _printable(mask_text(record.getMessage()))
+        line = " ".join([at.replace("+00:00", "Z"), record.levelname.lower(), event, *facts])
+        trace = mask_text(self.formatException(record.exc_info)) if record.exc_info else ""
+        return "\n".join([line, *map(_printable, trace.splitlines())])
 
 
 def _quoted(value: object) -> str:
-    text = str(value)
+    text = mask_text(str(value))
     return text if text.isprintable() and " " not in text else repr(text)
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def configure_logging(level: str, *, stream: TextIO | None = None) -> None:
