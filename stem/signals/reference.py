@@ -75,5 +75,5 @@ def _fields(payload: type[Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _told(cls: type[Any]) -> list[tuple[str, str]]:
-    described = (cls.__doc__ or "").partition("Attributes:")[2]
-    return re.findall(r"^ {8}(\w+): (.+)$", described.replace("``", "`"), re.MULTILINE)
+    described = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:")[2]
+    return re.findall(r"^ {4}(\w+): (.+)$", described.replace("``", "`"), re.MULTILINE)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,6 +39,8 @@ class Database:
         self.schema = Schema(namespace)
         self._engine_of = (os.getpid(), dialect.engine())
         self._looked_at: Hashable = None
+        self._lock = threading.Lock()
+        self._owned: weakref.WeakSet[OwnConnection] = weakref.WeakSet()  # guarded by _lock
 
     @contextmanager
     def read(self, operation: str) -> Generator[Transaction]:
@@ -64,7 +68,10 @@ class Database:
 
     def own(self) -> OwnConnection:
         """Return a connection for one thread alone; it connects on first use."""
-        return OwnConnection(self)
+        own = OwnConnection(self)
+        with self._lock:
+            self._owned.add(own)
+        return own
 
     def connect(self) -> Connection:
         """Return a new connection that is not the pool's."""
@@ -97,7 +104,11 @@ class Database:
         return engine
 
     def close(self) -> None:
-        """Close the connections that nobody uses. May be called twice."""
+        """Close every connection; no thread may be using one. May be called twice."""
+        with self._lock:
+            owned = list(self._owned)
+        for own in owned:
+            own.close()
         pid, engine = self._engine_of
         if pid == os.getpid():
             engine.dispose()
