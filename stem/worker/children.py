@@ -10,12 +10,13 @@ import socket
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing import connection
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stem.worker.child import ChildSpec, main
-from stem.worker.core import ChildEnd
-from stem.worker.frames import FrameReader, Kind
+from stem.worker.frames import FrameReader, Kind, write_frame
+from stem.worker.holdings import ChildEnd
 from stem.worker.slots.sync import WAKE_SIGNAL
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ class ChildPool(Protocol):
         """Free what is left of a child that is gone; return how it ended."""
         ...
 
-    def close(self) -> None:
-        """End and free every child that is left."""
+    def close(self, *, grace_s: float) -> None:
+        """End and free every child that is left; idle ones may take ``grace_s`` seconds to leave."""
         ...
 
 
@@ -167,8 +168,16 @@ class Children:
         child.process.close()
         return end
 
-    def close(self) -> None:
-        """Kill and free every child that is left."""
+    def close(self, *, grace_s: float) -> None:
+        """End and free every child that is left; idle ones may take ``grace_s`` seconds to leave."""
+        if grace_s:
+            leaving = [
+                child.process.sentinel
+                for number, child in self._children.items()
+                if self.send(number, write_frame(Kind.DRAIN, 0))
+            ]
+            while leaving and (gone := connection.wait(leaving, grace_s)):
+                leaving = [sentinel for sentinel in leaving if sentinel not in gone]
         for number in list(self._children):
             self.kill(number)
             self.bury(number)

@@ -19,23 +19,20 @@ settled.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
-from stem.message import Envelope, Refusal
+from stem.message import Refusal
 from stem.worker import interruption
 from stem.worker.attempt import Job, unknown_task
 from stem.worker.effects import Drain, Effect, Grant, Kill, Note, Run, Spawn, Tell, Wake
 from stem.worker.frames import Kind
+from stem.worker.holdings import Arrival, Buffered, ChildEnd, ChildState, Moment, RunningTask, Stopping
 from stem.worker.outcome import GaveUp, GivenBack, LostLease, RetryLater, Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
-    from stem.message import Delivery
-    from stem.ports.revokes import Revocation
+    from stem.message import Delivery, Envelope
     from stem.worker.outcome import Outcome
     from stem.worker.verdicts import Verdicts
 
@@ -59,77 +56,6 @@ call returns; the next signal ends the call.
 
 SOFT_GRACE_S: Final = 5.0
 """How long interrupted tasks have before their process is killed."""
-
-
-class Stopping(IntEnum):
-    """How urgently a worker stops; only ever raised."""
-
-    NO = 0
-    WARM = 1
-    """Finish what runs, within the grace period."""
-    SOFT = 2
-    """Interrupt what runs; it is given back."""
-    HARD = 3
-    """Kill what runs; it is given back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One reading of both clocks."""
-
-    mono_s: float
-    wall: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """A delivery as the courier hands it over."""
-
-    delivery: Delivery
-    envelope: Envelope | Refusal
-    revocation: Revocation | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildEnd:
-    """How a child's process ended.
-
-    Attributes:
-        exit_code: As `multiprocessing.Process.exitcode`: negative for a signal; None when unknown.
-    """
-
-    exit_code: int | None
-
-
-@dataclass(slots=True, kw_only=True)
-class RunningTask:
-    """An attempt that a child is running."""
-
-    key: int
-    child: int
-    delivery: Delivery
-    envelope: Envelope
-    started: Moment
-    soft_s: float | None
-    hard_s: float | None
-    noted: bool = False
-    told: bool = False
-    lost: bool = False
-    wakes: int = 0
-
-
-@dataclass(slots=True, kw_only=True)
-class _Child:
-    slots: int = 0
-    keys: set[int] = field(default_factory=set[int])
-    tasks_run: int = 0
-    draining: bool = False
-    killed: bool = False
-    overdue: int | None = None  # the attempt that ran for its hard limit
-    kill_at_s: float | None = None
-
-
-Buffered: TypeAlias = "tuple[Delivery, Envelope, float]"
 
 
 class TaskFacts(Protocol):
@@ -169,7 +95,7 @@ class WorkerCore:
         self._wanted_children = children
         self._grace_s = grace_s
         self._max_tasks = max_tasks_per_child
-        self._children: dict[int, _Child] = {}
+        self._children: dict[int, ChildState] = {}
         self._idle: deque[int] = deque()
         self._buffer: deque[Buffered] = deque()
         self._running: dict[int, RunningTask] = {}
@@ -216,7 +142,7 @@ class WorkerCore:
 
     def child_starting(self, child: int) -> None:
         """A child's process was started; it is not ready yet."""
-        self._children[child] = _Child()
+        self._children[child] = ChildState()
 
     def child_ready(self, child: int, slots: int, now: Moment) -> list[Effect]:
         """A child has imported the tasks and can run ``slots`` at once."""
@@ -270,7 +196,7 @@ class WorkerCore:
                 running.lost = True
                 effects.append(self._tell(running, Kind.LOST, running.envelope.id))
                 effects += self._verdicts.lease_lost(running.envelope)
-        self._buffer = deque(waiting for waiting in self._buffer if waiting[0].token not in gone)
+        self._buffer = deque(waiting for waiting in self._buffer if waiting.delivery.token not in gone)
         return [*effects, *self._grant()]
 
     def stop(self, how: Stopping, now: Moment) -> list[Effect]:
@@ -278,7 +204,7 @@ class WorkerCore:
         if how <= self._stopping:
             return []
         self._stopping = how
-        effects: list[Effect] = [self._give_back(delivery) for delivery, _, _ in self._buffer]
+        effects: list[Effect] = [self._give_back(waiting.delivery) for waiting in self._buffer]
         self._buffer.clear()
         match how:
             case Stopping.WARM:
@@ -328,7 +254,7 @@ class WorkerCore:
         elif not self._facts.knows(envelope.name):
             verdict = self._verdicts.gave_up(delivery, envelope, unknown_task(envelope), None, None, now.wall)
         else:
-            self._buffer.append((delivery, envelope, now.mono_s))
+            self._buffer.append(Buffered(delivery, envelope, now.mono_s))
             return effects
         return [*effects, verdict]
 
@@ -339,13 +265,11 @@ class WorkerCore:
             child = self._children[child_id]
             if child.draining:
                 continue
-            delivery, envelope, _ = self._buffer.popleft()
-            effects.append(self._run(child_id, child, delivery, envelope, now))
+            effects.append(self._run(child_id, child, self._buffer.popleft(), now))
         return effects
 
-    def _run(
-        self, child_id: int, child: _Child, delivery: Delivery, envelope: Envelope, now: Moment
-    ) -> Effect:
+    def _run(self, child_id: int, child: ChildState, waiting: Buffered, now: Moment) -> Effect:
+        delivery, envelope = waiting.delivery, waiting.envelope
         key = self._next_key
         self._next_key += 1
         soft_s, hard_s = self._facts.limits_s(envelope)
@@ -381,7 +305,7 @@ class WorkerCore:
             case _:
                 assert_never(outcome)
 
-    def _abandoned(self, running: RunningTask, child: _Child, end: ChildEnd, now: Moment) -> list[Effect]:
+    def _abandoned(self, running: RunningTask, child: ChildState, end: ChildEnd, now: Moment) -> list[Effect]:
         delivery, envelope = running.delivery, running.envelope
         runtime_s = now.mono_s - running.started.mono_s
         if child.overdue == running.key:
@@ -444,7 +368,7 @@ class WorkerCore:
         # The replacement starts before the old one ends, so that slots stay filled.
         return [Spawn(delay_s=0.0), Drain(child=child_id)]
 
-    def _boot_delay_s(self, child: _Child) -> float:
+    def _boot_delay_s(self, child: ChildState) -> float:
         if child.slots:
             return 0.0
         # It died before it was ready: whatever broke it will break the next one.
@@ -456,9 +380,8 @@ class WorkerCore:
 
     def _give_back_stale(self, now: Moment) -> list[Effect]:
         effects: list[Effect] = []
-        while self._buffer and now.mono_s - self._buffer[0][2] >= STALE_AFTER_S:
-            delivery, _, _ = self._buffer.popleft()
-            effects.append(self._give_back(delivery))
+        while self._buffer and now.mono_s - self._buffer[0].since_s >= STALE_AFTER_S:
+            effects.append(self._give_back(self._buffer.popleft().delivery))
             # The slots are slower than they seemed: look less far ahead.
             self._average_s = max(self._average_s or 0.0, STALE_AFTER_S)
         return effects
@@ -487,7 +410,7 @@ class WorkerCore:
         missing = wanted - (self._credits + len(self._buffer) + len(self._running))
         if missing <= 0 and self._credits <= 0:
             return []
-        if 0 < missing and len(self._buffer) > ahead // 2:
+        if missing > 0 and len(self._buffer) > ahead // 2:
             return []  # there is enough at hand: lease in larger batches
         change = max(missing, -self._credits)
         if not change:

@@ -18,7 +18,7 @@ from stem import codecs
 from stem.errors import StoreError
 from stem.leasing import LeaseBook
 from stem.message import Refusal
-from stem.worker.core import Arrival
+from stem.worker.holdings import Arrival
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from stem.clock import Clock
     from stem.ports.heartbeats import Heartbeats
-    from stem.worker.core import RunningTask
     from stem.worker.courier import Courier
+    from stem.worker.holdings import RunningTask
     from stem.worker.hub import Hub
 
 log = logging.getLogger(__name__)

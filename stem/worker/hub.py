@@ -10,9 +10,10 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
-from stem.worker.core import Moment, Stopping, WorkerCore
+from stem.worker.core import WorkerCore
 from stem.worker.effects import Announce, Drain, Effect, Grant, Kill, Note, Run, Settle, Spawn, Tell, Wake
 from stem.worker.frames import Kind, write_frame
+from stem.worker.holdings import Moment, Stopping
 from stem.worker.outcome import outcome_from_wire
 
 if TYPE_CHECKING:
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
     from stem.errors import StoreError
     from stem.worker.announcer import Announcer
     from stem.worker.children import ChildPool
-    from stem.worker.core import Arrival, ChildEnd
     from stem.worker.courier import Courier
+    from stem.worker.holdings import Arrival, ChildEnd
 
 log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.05
 """How often time limits are looked at while something runs."""
+
+LEAVE_S: Final = 2.0
+"""How long children that have nothing to do may take to leave, for their shutdown signal's receivers."""
 
 _WAKER: Final = 0
 
@@ -95,12 +99,14 @@ class Hub:
         """Work until the core has finished; the children are gone then."""
         self._courier = courier
         self._selector.register(self._waker, selectors.EVENT_READ, _WAKER)
+        grace_s = 0.0
         try:
             self._perform(self.core.start())
             while not self.core.finished:
                 self._round()
+            grace_s = LEAVE_S if self.core.stopping < Stopping.HARD else 0.0
         finally:
-            self._children.close()
+            self._children.close(grace_s=grace_s)
             self._selector.close()
             self._waker.close()
             self._woken.close()

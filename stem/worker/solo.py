@@ -9,8 +9,8 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from stem.worker.child import serve
-from stem.worker.core import ChildEnd
 from stem.worker.frames import FrameReader, Kind
+from stem.worker.holdings import ChildEnd
 from stem.worker.slots.sync import WAKE_SIGNAL
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class SoloChild:
             self._sock = None
         return ChildEnd(exit_code=None)
 
-    def close(self) -> None:
+    def close(self, *, grace_s: float) -> None:
         """Let `serve` return once its task has ended."""
         self.bury(_NUMBER)
         self._handed_over.put(None)

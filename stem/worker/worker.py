@@ -16,9 +16,10 @@ from stem.lifecycle import PeriodicService
 from stem.worker.announcer import Announcer
 from stem.worker.child import ChildSpec
 from stem.worker.children import Children
-from stem.worker.core import Stopping, WorkerCore
+from stem.worker.core import WorkerCore
 from stem.worker.courier import Courier
 from stem.worker.heartbeat import HeartbeatWriter
+from stem.worker.holdings import Stopping
 from stem.worker.hub import Hub
 from stem.worker.solo import SoloChild
 from stem.worker.verdicts import Verdicts

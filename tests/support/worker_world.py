@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 from stem import codecs, signals
 from stem.message import Arguments, Delivery, Envelope, ErrorInfo
 from stem.states import DeadReason
-from stem.worker.core import Arrival, ChildEnd, Moment, Stopping, WorkerCore
+from stem.worker.core import WorkerCore
 from stem.worker.effects import Drain, Effect, Grant, Kill, Note, Run, Settle, Spawn, Tell
+from stem.worker.holdings import Arrival, ChildEnd, Moment, Stopping
 from stem.worker.outcome import GaveUp, Succeeded
 from stem.worker.verdicts import Verdicts
 

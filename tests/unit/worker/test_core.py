@@ -11,9 +11,10 @@ from stem.message import ErrorInfo, Refusal
 from stem.ports.broker import Bury, Complete, Release, Reschedule
 from stem.ports.revokes import Revocation
 from stem.states import DeadReason, TaskState
-from stem.worker.core import MAX_LOOK_AHEAD, WAKES, Stopping
+from stem.worker.core import MAX_LOOK_AHEAD, WAKES
 from stem.worker.effects import Drain, Kill, Note, Run, Spawn, Tell, Wake
 from stem.worker.frames import Kind
+from stem.worker.holdings import Stopping
 from stem.worker.outcome import GivenBack, LostLease, RetryLater
 
 if TYPE_CHECKING:

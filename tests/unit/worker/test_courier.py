@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stem.ports.stack import Stack
-    from stem.worker.core import Arrival
+    from stem.worker.holdings import Arrival
 
 LEASE = timedelta(seconds=30)
 
