@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from stem.worker.child import ChildSpec, main
 from stem.worker.frames import FrameReader, Kind, write_frame
@@ -171,8 +171,9 @@ class Children:
     def close(self, *, grace_s: float) -> None:
         """End and free every child that is left; idle ones may take ``grace_s`` seconds to leave."""
         if grace_s:
+            # A process's sentinel becomes readable when it ends.
             leaving = [
-                child.process.sentinel
+                cast("int", child.process.sentinel)
                 for number, child in self._children.items()
                 if self.send(number, write_frame(Kind.DRAIN, 0))
             ]

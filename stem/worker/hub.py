@@ -10,7 +10,6 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
-from stem.worker.core import WorkerCore
 from stem.worker.effects import Announce, Drain, Effect, Grant, Kill, Note, Run, Settle, Spawn, Tell, Wake
 from stem.worker.frames import Kind, write_frame
 from stem.worker.holdings import Moment, Stopping
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from stem.errors import StoreError
     from stem.worker.announcer import Announcer
     from stem.worker.children import ChildPool
+    from stem.worker.core import WorkerCore
     from stem.worker.courier import Courier
     from stem.worker.holdings import Arrival, ChildEnd
 
