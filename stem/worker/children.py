@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stem.worker.child import ChildSpec, main
 from stem.worker.frames import FrameReader, Kind, write_frame
@@ -172,13 +172,14 @@ class Children:
         """End and free every child that is left; idle ones may take ``grace_s`` seconds to leave."""
         if grace_s:
             # A process's sentinel becomes readable when it ends.
-            leaving = [
-                cast("int", child.process.sentinel)
+            leaving: list[int] = [
+                child.process.sentinel
                 for number, child in self._children.items()
                 if self.send(number, write_frame(Kind.DRAIN, 0))
             ]
-            while leaving and (gone := connection.wait(leaving, grace_s)):
-                leaving = [sentinel for sentinel in leaving if sentinel not in gone]
+            while leaving:
+                gone = connection.wait(leaving, grace_s)
+                leaving = [one for one in leaving if one not in gone] if gone else []
         for number in list(self._children):
             self.kill(number)
             self.bury(number)
