@@ -7,6 +7,7 @@ import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -18,12 +19,12 @@ from stem.cli.demo.tally import Evidence, Kill
 from stem.cli.demo.words import Found, find_files, recount
 from stem.cli.exit_codes import CommandError, ExitCode
 from stem.cli.output import printable
+from stem.ports.broker import NOW
 from stem.ports.deadletters import DeadLetterQuery
 from stem.states import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from datetime import timedelta
 
     from stem.cli.demo.display import Display
     from stem.cli.demo.ledger import Role
@@ -46,12 +47,14 @@ class Options:
         limit: Count at most so many files.
         keep: Whether to leave the SQLite file and the worker's log where they are.
         timeout: After this the run ends, finished or not.
+        delay: How long the task that has to wait is made to wait.
     """
 
     directory: Path
     limit: int
     keep: bool
     timeout: timedelta
+    delay: timedelta = timedelta(seconds=3)
 
 
 def run(options: Options, *, display: Display, clock: Clock) -> Evidence:
@@ -96,6 +99,7 @@ class _Run:
         self._clock = clock
         self._deadline_s = clock.monotonic() + options.timeout.total_seconds()
         self._kept = options.keep
+        self._delay = options.delay
         self._note = worker.log.with_name("at-risk.pid")
         self._ledger = Ledger(app.results)
         self._kill: Kill | None = None
@@ -135,7 +139,7 @@ class _Run:
     # publishing
 
     def _publish(self) -> None:
-        self._send("later", tasks.later.name, countdown=tasks.DELAY_S)
+        self._send("later", tasks.later.name, countdown=self._delay)
         self._send("flaky", tasks.flaky.name)
         self._send("hopeless", tasks.hopeless.name)
         _raw(self._app).publish_raw(tasks.QUEUE, POISON)
@@ -149,7 +153,7 @@ class _Run:
                 self._send("file", tasks.count.name, path)
             self._look()
 
-    def _send(self, role: Role, name: str, *args: str, countdown: float = 0.0) -> None:
+    def _send(self, role: Role, name: str, *args: str, countdown: timedelta = NOW) -> None:
         handle = self._app.send_task(name, args, countdown=countdown)
         self._ledger.enter(Published(id=handle.id, role=role, path=args[0] if args else ""))
 
@@ -198,6 +202,7 @@ class _Run:
         (queue,) = self._app.queues.stats([tasks.QUEUE])
         return Evidence(
             found=self._found,
+            delay=self._delay,
             published=tuple(self._ledger.published.values()),
             records=self._ledger.records,
             timelines={task_id: self._app.results.timeline(task_id) for task_id in self._ledger.published},

@@ -22,9 +22,6 @@ QUEUE: Final = "default"
 FAILURES: Final = 2
 """How often `flaky` fails before it succeeds."""
 
-DELAY_S: Final = 3.0
-"""How long `later` is made to wait."""
-
 LONGEST_HOLD_S: Final = 30.0
 """How long `count_at_risk` waits to be killed."""
 

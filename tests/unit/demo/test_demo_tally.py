@@ -85,6 +85,7 @@ def evidence() -> Evidence:
     timelines["hopeless"] = timeline("queued", "failed")
     return Evidence(
         found=Found(root="/texts", files=("/texts/a", "/texts/b", "/texts/c")),
+        delay=timedelta(seconds=3),
         published=(
             Published(id="later", role="later"),
             Published(id="flaky", role="flaky"),
