@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from stem.config.settings import DECLARATIONS, Settings
 from stem.errors import ConfigurationError
-from stem.security.masking import MASK, is_secret_name, mask_text, mask_url
+from stem.security.masking import mask_text, mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -179,11 +179,9 @@ def _unknown(where: str, name: str, known: Iterable[str]) -> str:
 
 
 def _unfit(origin: str, name: str, expected: str, value: object) -> str:
-    return f"{origin}: {name}: expected {expected}, got {_shown(name, value)}"
+    return f"{origin}: {name}: expected {expected}, got {_shown(value)}"
 
 
-def _shown(name: str, value: object) -> str:
-    if is_secret_name(name):
-        return MASK
+def _shown(value: object) -> str:
     shown = repr(mask_url(value.strip())) if isinstance(value, str) else repr(value)
     return mask_text(shown)[:_SHOWN_CHARACTERS]

@@ -272,6 +272,31 @@ def test_once_holds_for_senders_in_many_threads(signal: Signal[TaskRetry]) -> No
     assert len(called) == 1
 
 
+def test_once_holds_for_a_signal_that_is_sent_by_a_handler(signal: Signal[TaskRetry]) -> None:
+    called: list[TaskRetry] = []
+
+    @signal.connect
+    def send_again(_: TaskRetry) -> None:
+        send_again.disconnect()
+        signal.send(RETRY)
+
+    signal.connect(called.append, once=True)
+
+    signal.send(RETRY)
+
+    assert called == [RETRY]
+
+
+def test_a_handler_that_does_not_tell_its_signature_gets_the_payload(
+    signal: Signal[TaskRetry], caplog: pytest.LogCaptureFixture
+) -> None:
+    signal.connect(type)
+
+    signal.send(RETRY)
+
+    assert caplog.records == []
+
+
 def test_a_weak_handler_goes_with_its_object(signal: Signal[TaskRetry]) -> None:
     class Watcher:
         def __init__(self) -> None:
