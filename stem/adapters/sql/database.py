@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,8 +37,8 @@ class Database:
         self.schema = Schema(namespace)
         self._engine_of = (os.getpid(), dialect.engine())
         self._looked_at: Hashable = None
-        self._lock = threading.Lock()
-        self._owned: weakref.WeakSet[OwnConnection] = weakref.WeakSet()  # guarded by _lock
+        # No lock, which a fork could copy while it is held: a set takes each of these steps at once.
+        self._connected: set[OwnConnection] = set()
 
     @contextmanager
     def read(self, operation: str) -> Generator[Transaction]:
@@ -68,10 +66,7 @@ class Database:
 
     def own(self) -> OwnConnection:
         """Return a connection for one thread alone; it connects on first use."""
-        own = OwnConnection(self)
-        with self._lock:
-            self._owned.add(own)
-        return own
+        return OwnConnection(self, connected=self._connected)
 
     def connect(self) -> Connection:
         """Return a new connection that is not the pool's."""
@@ -105,9 +100,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; no thread may be using one. May be called twice."""
-        with self._lock:
-            owned = list(self._owned)
-        for own in owned:
+        for own in list(self._connected):
             own.close()
         pid, engine = self._engine_of
         if pid == os.getpid():
@@ -115,10 +108,15 @@ class Database:
 
 
 class OwnConnection:
-    """A connection that one thread keeps, made again when it broke or a fork has copied it."""
+    """A connection that one thread keeps, made again when it broke or a fork has copied it.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        connected: Holds this object as long as it holds a connection.
+    """
+
+    def __init__(self, database: Database, *, connected: set[OwnConnection]) -> None:
         self._database = database
+        self._connected = connected
         self._connection_of: tuple[int, Connection] | None = None
 
     @contextmanager
@@ -148,6 +146,7 @@ class OwnConnection:
                 return connection
         connection = self._database.connect()
         self._connection_of = (os.getpid(), connection)
+        self._connected.add(self)
         self._database.prepare(connection)
         return connection
 
@@ -156,6 +155,7 @@ class OwnConnection:
         if self._connection_of is not None and self._connection_of[0] == os.getpid():
             self._connection_of[1].close()
         self._connection_of = None
+        self._connected.discard(self)
 
 
 @contextmanager
