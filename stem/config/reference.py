@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stem.config.settings import DECLARATIONS
+from stem.config.settings import DECLARATIONS, OTHER_VARIABLES
 
 if TYPE_CHECKING:
     from stem.config.settings import Declaration
@@ -35,7 +35,18 @@ called `stem` or `stem-…`.
 
 def render() -> str:
     """Return the page, in Markdown."""
-    return "\n".join([_INTRODUCTION, *(_section(one) for one in DECLARATIONS.values())])
+    return "\n".join([_INTRODUCTION, *(_section(one) for one in DECLARATIONS.values()), _other_variables()])
+
+
+def _other_variables() -> str:
+    rows = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in OTHER_VARIABLES.items())
+    return f"""\
+## Other environment variables
+
+| variable | meaning |
+|---|---|
+{rows}
+"""
 
 
 def _section(one: Declaration) -> str:

@@ -191,3 +191,8 @@ DECLARATIONS: Final[Mapping[str, Declaration]] = {
     one.name: Declaration(name=one.name, default=one.default, **one.metadata) for one in fields(Settings)
 }
 """Every setting, by name, in the order of the reference."""
+
+OTHER_VARIABLES: Final[Mapping[str, str]] = {
+    "STEM_APP": "The application of commands that are given no `-A`, `module:attribute`.",
+}
+"""Environment variables that are Stem's and no settings, by name."""

@@ -14,7 +14,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from stem.config.settings import DECLARATIONS, Settings
+from stem.config.settings import DECLARATIONS, OTHER_VARIABLES, Settings
 from stem.errors import ConfigurationError
 from stem.security.masking import mask_text, mask_url
 
@@ -120,9 +120,17 @@ def _from_environ(environ: Mapping[str, str], problems: list[str]) -> dict[str, 
         if name is not None:
             if value.strip():
                 given[name] = _Given(origin=variable, value=value.strip())
-        elif variable.startswith("STEM_") and not FOREIGN_VARIABLES.fullmatch(variable):
-            problems.append(_unknown("environment", variable, _BY_VARIABLE))
+        elif _is_unknown(variable):
+            problems.append(_unknown("environment", variable, [*_BY_VARIABLE, *OTHER_VARIABLES]))
     return given
+
+
+def _is_unknown(variable: str) -> bool:
+    return (
+        variable.startswith("STEM_")
+        and variable not in OTHER_VARIABLES
+        and not FOREIGN_VARIABLES.fullmatch(variable)
+    )
 
 
 def _from_files(cwd: Path, problems: list[str]) -> dict[str, _Given]:

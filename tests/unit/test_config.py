@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stem.config import reference
-from stem.config.settings import DECLARATIONS, Settings
+from stem.config.settings import DECLARATIONS, OTHER_VARIABLES, Settings
 from stem.config.sources import Resolved, resolve
 from stem.errors import ConfigurationError
 
@@ -202,6 +202,15 @@ def test_a_conflict_is_not_told_about_a_value_that_does_not_fit_anyway(tmp_path:
 )  # fmt: skip
 def test_variables_of_others_are_passed_over(tmp_path: Path, variable: str) -> None:
     assert resolved(tmp_path, environ={variable: "tcp://10.0.0.1:80"}).settings == Settings()
+
+
+@pytest.mark.parametrize("variable", OTHER_VARIABLES)
+def test_variables_that_are_no_settings_are_known(tmp_path: Path, variable: str) -> None:
+    assert resolved(tmp_path, environ={variable: "shop:app"}).settings == Settings()
+
+    (told,) = problems(tmp_path, environ={f"{variable}X": "shop:app"})
+
+    assert told.endswith(f"did you mean {variable}?")
 
 
 @pytest.mark.parametrize("variable", ["STEM_BROKER", "STEM_", "STEM_POOLS", "STEM_EXPORT"])
