@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
+from urllib.parse import quote
 
 from stem.app import Stem
 from stem.cli.demo import tasks
@@ -67,7 +68,7 @@ def run(options: Options, *, display: Display, clock: Clock) -> Evidence:
     found = find_files(options.directory, limit=options.limit)
     display.say(_of_files(found))
     with _workspace(keep=options.keep) as directory:
-        url = f"sqlite:///{directory / 'stem.db'}"
+        url = f"sqlite:///{quote(str(directory / 'stem.db'))}"
         app = Stem("stem-demo", broker=url, **tasks.SETTINGS)
         try:
             # The file is made here, so that two processes need not agree on who does.

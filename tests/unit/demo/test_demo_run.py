@@ -44,9 +44,9 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
     texts.mkdir()
     for number in range(5):
         (texts / f"{number}.txt").write_text("to be or not to be\n", encoding="utf-8")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    # Only its environment says where a worker's temporary files go.
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    odd = tmp_path / "50% #1?"  # all that means something in a URL
+    odd.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
     return Options(
         directory=texts,
         limit=3,
@@ -57,7 +57,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
 
 
 def leftovers(options: Options) -> list[Path]:
-    return list(options.directory.parent.glob("stem-demo-*"))
+    return list(options.directory.parent.rglob("stem-demo-*"))
 
 
 def test_a_run_adds_up_and_leaves_nothing_behind(options: Options) -> None:
