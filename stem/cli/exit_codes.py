@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 import click
 
 from stem import errors
+from stem.security.masking import mask_text
 
 T = TypeVar("T")
 
@@ -169,4 +170,4 @@ def _in_words(cls: type[BaseException]) -> str:
 
 
 def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
+    return " ".join(mask_text(str(text)).split())

@@ -61,5 +61,11 @@ def test_a_message_is_one_line_whatever_the_error_says() -> None:
     assert explain(RuntimeError("two\nlines")).messages == ("internal error: RuntimeError: two lines",)
 
 
+def test_whatever_an_error_says_its_secrets_are_masked() -> None:
+    explanation = explain(RuntimeError("cannot reach redis://me:s3cret@host/0"))
+
+    assert "s3cret" not in explanation.messages[0]
+
+
 def test_programs_get_the_kind_in_words() -> None:
     assert explain(errors.StoreUnavailableError(**STORE)).code == "store-unavailable"

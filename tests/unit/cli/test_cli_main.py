@@ -13,6 +13,7 @@ from stem.cli.main import COMMANDS, main, stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -103,6 +104,24 @@ def test_an_unknown_scheme_names_the_known_ones() -> None:
     assert code == 64
     assert "no adapter for ftp://" in err
     assert "sqlite" in err
+
+
+def test_a_file_that_is_no_database_is_one_line_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "bad.db").write_text("garbage " * 100, encoding="utf-8")
+
+    code, _, err = run("--broker", f"sqlite:///{tmp_path}/bad.db", "observe", "queues")
+
+    assert code == 69
+    assert err.count("\n") == 1
+    assert "give the URL another file" in err
+
+
+def test_a_directory_that_is_not_there_is_one_line_with_what_to_do(tmp_path: Path) -> None:
+    code, _, err = run("--broker", f"sqlite:///{tmp_path}/nowhere/stem.db", "tasks", "call", "a")
+
+    assert code == 77
+    assert err.count("\n") == 1
+    assert "make sure that the directory" in err
 
 
 def test_the_traceback_is_for_those_who_ask(write_module: Callable[[str, str], str]) -> None:
