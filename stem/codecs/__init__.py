@@ -16,7 +16,15 @@ What is refused and what is read, where JSON leaves the choice:
 from __future__ import annotations
 
 from stem.codecs.calls import encode, read_arguments, replayed, retried
-from stem.codecs.headers import GENERATION, RETRY, SENT_AT, read_envelope, read_label, write_headers
+from stem.codecs.headers import (
+    GENERATION,
+    RETRY,
+    SENT_AT,
+    read_envelope,
+    read_label,
+    read_priority,
+    write_headers,
+)
 from stem.codecs.transport import MAX_BODY_BYTES, pack, unpack
 from stem.codecs.values import MAX_DEPTH, MAX_DIGITS, MAX_ELEMENTS, dumps, loads
 
@@ -35,6 +43,7 @@ __all__ = [
     "read_arguments",
     "read_envelope",
     "read_label",
+    "read_priority",
     "replayed",
     "retried",
     "unpack",

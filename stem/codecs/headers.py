@@ -97,6 +97,13 @@ def read_label(message: Message) -> Label:
     )
 
 
+def read_priority(message: Message | Refusal) -> int:
+    """Return how urgent a message is, 0 to 9; 0 where that cannot be read."""
+    if isinstance(message, Refusal):
+        return 0
+    return min(_count_or_0(message.properties, "priority"), MAX_PRIORITY)
+
+
 class _BadHeaderError(Exception):
     def __init__(self, header: str) -> None:
         self.header = header

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from datetime import datetime, timedelta
 
     from stem.states import DeadReason
@@ -61,6 +61,21 @@ class DeadLetterQuery:
     replayed: bool = False
 
 
+class DeadLetterOutlet(Protocol):
+    """Messages that a broker gave up by itself, on their way into a `DeadLetters`. Any thread.
+
+    Whoever empties it keeps them first and drops them then; what was not dropped is taken again.
+    """
+
+    def take(self, *, limit: int) -> list[DeadLetter]:
+        """Return up to ``limit`` of them; each has the same id whenever it is taken."""
+        ...
+
+    def drop(self, ids: Collection[str]) -> None:
+        """Forget what was kept elsewhere."""
+        ...
+
+
 class DeadLetters(Protocol):
     """Keeps buried messages. Any thread.
 
@@ -72,7 +87,18 @@ class DeadLetters(Protocol):
     D4. A replayed task's record is ``queued`` again, and takes nothing more from earlier deliveries.
     D5. Pages are newest first and neither repeat nor skip an entry that stays in place while paging.
     D6. `purge` removes exactly what the query matches, and says how many.
+    D7. `add` keeps each entry once by its id, replayed ones too, however often it is added.
     """
+
+    def add(self, entries: Sequence[DeadLetter]) -> list[bool]:
+        """Keep messages that another database gave up; for each, in order, whether it was new.
+
+        Args:
+            entries: Their ids are made by the caller, the same on every try: not digits
+                alone, 1 to 255 characters. ``dead_at`` and ``replayed_at`` are the
+                store's to say and are ignored.
+        """
+        ...
 
     def page(
         self, query: DeadLetterQuery, *, cursor: str | None = None, limit: int = 50

@@ -121,6 +121,7 @@ class TaskRecord:
         result: JSON text; None unless succeeded.
         progress: JSON text of the last progress report, or None.
         expires_at: When the record may be deleted; None while the task has not ended.
+        fence: The highest that was accepted, 0 before the first.
     """
 
     id: str
@@ -143,6 +144,7 @@ class TaskRecord:
     parent_id: str | None = None
     group_id: str | None = None
     expires_at: datetime | None = None
+    fence: int = 0
 
 
 EventKind: TypeAlias = Literal[
@@ -199,6 +201,8 @@ class Results(Protocol):
     R8. A record is deleted only after it has ended and its time to live has passed, by the store's clock.
     R9. Repeating the last accepted `start`, `retry` or `finish` is accepted and changes nothing, so that
         a caller whose reply was lost may ask again.
+    R10. `release` lets a running record wait again, for the delivery that runs it and no other, and
+        takes the token from the record.
     """
 
     def add(self, tasks: Sequence[NewTask]) -> list[bool]:
@@ -216,6 +220,13 @@ class Results(Protocol):
         """Note that attempts failed and others follow; for each, in order, whether it was accepted.
 
         Refused for a task that has no record.
+        """
+        ...
+
+    def release(self, starts: Sequence[Start]) -> None:
+        """Note that attempts stopped without an outcome and their messages wait again.
+
+        Passed over are those whose delivery the record no longer follows. The timeline says nothing of it.
         """
         ...
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from stem.clock import Clock
     from stem.ports.broker import Broker, QueueAdmin
-    from stem.ports.deadletters import DeadLetters
+    from stem.ports.deadletters import DeadLetterOutlet, DeadLetters
     from stem.ports.heartbeats import Heartbeats
     from stem.ports.results import Results
     from stem.ports.revokes import Revokes
@@ -24,6 +24,7 @@ class Stack:
         identity: The database without credentials and options; two stacks of
             the same identity and namespace see the same data.
         close: Frees every connection of the stack. May be called twice.
+        outlet: What the broker gave up by itself, where it cannot keep dead letters.
     """
 
     identity: str
@@ -34,6 +35,7 @@ class Stack:
     results: Results | None = None
     heartbeats: Heartbeats | None = None
     revokes: Revokes | None = None
+    outlet: DeadLetterOutlet | None = None
 
 
 class OpenStack(Protocol):

@@ -42,8 +42,8 @@ TESTS: dict[type[Contract], int] = {
     StackContract: 6,
     BrokerContract: 93,
     QueuesContract: 18,
-    DeadLettersContract: 24,
-    ResultsContract: 37,
+    DeadLettersContract: 29,
+    ResultsContract: 40,
     HeartbeatsContract: 10,
     RevokesContract: 13,
 }

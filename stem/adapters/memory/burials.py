@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ class Burials:
 
     def __init__(self) -> None:
         self.graves: dict[int, Grave] = {}
+        self._added: dict[str, int] = {}
         self._numbers = count(1)
 
     def add(self, row: Row, burial: Bury, now: datetime) -> None:
@@ -58,6 +59,15 @@ class Burials:
             facts=dict(burial.facts),
         )
         self.graves[number] = Grave(entry=entry, priority=row.priority)
+
+    def adopt(self, entry: DeadLetter, *, priority: int, now: datetime) -> bool:
+        """Keep a message that another database gave up, unless an entry of its id is here."""
+        if self._added.get(entry.id) in self.graves:
+            return False
+        number = self._added[entry.id] = next(self._numbers)
+        adopted = replace(entry, dead_at=now, replayed_at=None, facts=dict(entry.facts))
+        self.graves[number] = Grave(entry=adopted, priority=priority)
+        return True
 
     def matching(self, query: DeadLetterQuery) -> Iterator[tuple[int, Grave]]:
         """Yield what a query asks for, oldest first."""

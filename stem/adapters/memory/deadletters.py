@@ -6,12 +6,13 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from stem.codecs import pack, read_label, replayed, unpack
+from stem.codecs import pack, read_label, read_priority, replayed, unpack
 from stem.message import Message
 from stem.ports.broker import NOW
 from stem.ports.pages import read_cursor, write_cursor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime, timedelta
 
     from stem.adapters.memory.burials import Grave
@@ -26,6 +27,13 @@ class MemoryDeadLetters:
     def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+
+    def add(self, entries: Sequence[DeadLetter]) -> list[bool]:
+        """Keep messages that another database gave up; for each, in order, whether it was new."""
+        adopt = self._database.burials.adopt
+        with self._database.lock:
+            now = self._clock.wall()
+            return [adopt(entry, priority=read_priority(unpack(entry.payload)), now=now) for entry in entries]
 
     def page(
         self, query: DeadLetterQuery, *, cursor: str | None = None, limit: int = 50

@@ -122,6 +122,13 @@ class Records:
         )
         return True
 
+    def give_back(self, start: Start, now: datetime) -> None:
+        """Let a task wait again whose running delivery ended without an outcome."""
+        entry = self.entries.get(start.task_id)
+        if entry is not None and entry.follows(start) and entry.record.state is TaskState.RUNNING:
+            entry.token = None
+            self._write(entry, now, None, state=TaskState.QUEUED)
+
     def release(self, task_id: str, *, fence: int, now: datetime) -> None:
         """Let a task wait again that its holder gave back."""
         entry = self._open(task_id, fence)
@@ -216,7 +223,7 @@ class Records:
     def _write(
         self, entry: Entry, now: datetime, kind: EventKind | None, detail: str = "", **changes: Any
     ) -> None:
-        entry.record = record = replace(entry.record, **changes, updated_at=now)
+        entry.record = record = replace(entry.record, **changes, updated_at=now, fence=entry.fence)
         entry.version = next(self._versions)
         if kind is not None:
             entry.timeline.append(

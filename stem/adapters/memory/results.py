@@ -52,6 +52,13 @@ class MemoryResults:
             now = self._clock.wall()
             return [self._records.retry(note, now) for note in retries]
 
+    def release(self, starts: Sequence[Start]) -> None:
+        """Note that attempts stopped without an outcome and their messages wait again."""
+        with self._database.lock:
+            now = self._clock.wall()
+            for start in starts:
+                self._records.give_back(start, now)
+
     def finish(self, endings: Sequence[Ending]) -> list[bool]:
         """Write how tasks ended; for each, in order, whether it was accepted."""
         with self._database.lock:

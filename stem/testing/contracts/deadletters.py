@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from stem.codecs import read_label, unpack
+from stem.codecs import pack, read_label, unpack
 from stem.errors import ConfigurationError
 from stem.message import Message
-from stem.ports.deadletters import DeadLetterQuery
+from stem.ports.deadletters import DeadLetter, DeadLetterQuery
 from stem.states import DeadReason
 from stem.testing.contracts.queues import NO_CURSORS
 from stem.testing.contracts.replaying import ReplayingContract
@@ -20,7 +21,9 @@ from stem.testing.contracts.samples import (
     LEASE,
     QUEUE,
     SECOND,
+    SENT_AT,
     TASK,
+    at_once,
     burial,
     bury_all,
     lease,
@@ -30,16 +33,73 @@ from stem.testing.contracts.samples import (
     rescheduling,
     task_ids,
 )
-from stem.testing.contracts.suite import offered
+from stem.testing.contracts.suite import Contract, offered
 
 if TYPE_CHECKING:
     from stem.ports.broker import Broker, LeaseSource
-    from stem.ports.deadletters import DeadLetter, DeadLetters
+    from stem.ports.deadletters import DeadLetters
     from stem.testing.contracts.harness import StackHarness
 
 
-class DeadLettersContract(ReplayingContract):
-    """D1 to D6."""
+class AddingContract(Contract):
+    """What taking over from another database promises: D7."""
+
+    def test_d7_an_entry_is_kept_as_it_was_given(
+        self, harness: StackHarness, dead_letters: DeadLetters
+    ) -> None:
+        given = dead_letter("amqp:1", "t", facts={"owner": "höst", "cells": [1]})
+
+        assert dead_letters.add([given]) == [True]
+
+        (entry,) = dead_letters.page(DeadLetterQuery(ids=["amqp:1"]))[0]
+        assert entry == replace(given, dead_at=entry.dead_at)
+        assert abs(entry.dead_at - harness.now()) < SECOND
+        assert dead_letters.page(DeadLetterQuery(ids=["t"]))[0] == [entry]
+        assert dead_letters.add([]) == []
+
+    def test_d7_an_entry_that_is_added_again_is_there_once(self, dead_letters: DeadLetters) -> None:
+        first, second = dead_letter("amqp:1", "a"), dead_letter("amqp:2", "b")
+
+        assert dead_letters.add([first]) == [True]
+        assert dead_letters.add([second, first, second]) == [True, False, False]
+
+        assert [entry.task_id for entry in dead_letters.page(EVERY_DEAD_LETTER)[0]] == ["b", "a"]
+
+    def test_d7_many_threads_add_an_entry_once(
+        self, harness: StackHarness, dead_letters: DeadLetters
+    ) -> None:
+        callers = [offered(harness.reopen().dead_letters) for _ in range(4)]
+
+        told = at_once([partial(each.add, [dead_letter("amqp:1", "t")]) for each in callers])
+
+        assert sorted(told) == [[False], [False], [False], [True]]
+        assert dead_letters.count(EVERY_DEAD_LETTER) == 1
+
+    def test_d7_a_replayed_entry_is_not_added_again(
+        self, source: LeaseSource, dead_letters: DeadLetters
+    ) -> None:
+        given = dead_letter("amqp:1", "t")
+        dead_letters.add([given])
+        (replayed,) = dead_letters.replay(DeadLetterQuery(ids=["amqp:1"]), limit=10)
+
+        assert dead_letters.add([given]) == [False]
+
+        assert replayed.id == "amqp:1"
+        assert task_ids(lease(source)) == ["t"]
+        assert dead_letters.count(EVERY_DEAD_LETTER) == 0
+
+    def test_d7_an_entry_without_a_task_is_kept(self, dead_letters: DeadLetters) -> None:
+        garbage = replace(dead_letter("amqp:1", ""), payload=b"\x00\xff {", task="", attempt=0)
+
+        assert dead_letters.add([garbage]) == [True]
+
+        (entry,) = dead_letters.page(EVERY_DEAD_LETTER)[0]
+        assert (entry.payload, entry.task_id) == (garbage.payload, "")
+        assert dead_letters.purge(DeadLetterQuery(ids=["amqp:1"])) == 1
+
+
+class DeadLettersContract(AddingContract, ReplayingContract):
+    """D1 to D7."""
 
     def test_d1_a_buried_message_is_here_with_all_that_is_known(
         self, harness: StackHarness, broker: Broker, source: LeaseSource, dead_letters: DeadLetters
@@ -219,6 +279,24 @@ class DeadLettersContract(ReplayingContract):
 
         assert dead_letters.replay(EVERY_DEAD_LETTER, limit=10) == []
         assert lease(source) == []
+
+
+def dead_letter(entry_id: str, task: str, *, facts: dict[str, object] | None = None) -> DeadLetter:
+    """Return what another database gave up."""
+    return DeadLetter(
+        id=entry_id,
+        queue=QUEUE,
+        task_id=task,
+        task=TASK,
+        reason=DeadReason.WORKER_LOST,
+        detail="delivered too often",
+        attempt=1,
+        deliveries=3,
+        generation=0,
+        dead_at=SENT_AT,
+        payload=pack(message(task or "none"), queue=QUEUE).encode(),
+        facts=facts or {},
+    )
 
 
 def pages_of(dead_letters: DeadLetters, query: DeadLetterQuery, *, limit: int) -> list[list[DeadLetter]]:

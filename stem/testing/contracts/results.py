@@ -38,7 +38,7 @@ TERMINAL = sorted(TERMINAL_STATES)
 
 
 class ResultsContract(KeepingContract):
-    """R1 to R9."""
+    """R1 to R10."""
 
     def test_r1_a_record_is_added_once(self, results: Results) -> None:
         first = replace(new_task("t"), root_id="root", parent_id="parent", group_id="group")
@@ -303,6 +303,54 @@ class ResultsContract(KeepingContract):
         assert results.retry([retry_note("never", at=now), retry_note("a", at=now)]) == [False, True]
         assert results.finish([ending("ended", at=now), ending("b", at=now)]) == [False, True]
         assert (results.start([]), results.retry([]), results.finish([])) == ([], [], [])
+
+    def test_r10_a_released_attempt_waits_again(self, harness: StackHarness, results: Results) -> None:
+        now = harness.now()
+        results.add([new_task("t")])
+        results.start([start("t", at=now), start("foreign", at=now)])
+
+        results.release([start("t", at=now), start("foreign", at=now), start("never", at=now)])
+        results.release([])
+
+        records = results.get(["t", "foreign", "never"])
+        assert {name: (each.state, each.fence) for name, each in records.items()} == {
+            "t": (TaskState.QUEUED, 1),
+            "foreign": (TaskState.QUEUED, 1),
+        }
+        assert [event.kind for event in results.timeline("t")] == ["queued", "started"]
+        assert results.finish([ending("t", at=now)]) == [False]
+        assert results.start([start("t", at=now, fence=2, token="t2")]) == [True]
+
+    def test_r10_only_the_delivery_that_runs_it_is_released(
+        self, harness: StackHarness, results: Results
+    ) -> None:
+        now = harness.now()
+        results.start([start("t", at=now, fence=2, token="t2"), start("ended", at=now)])
+        results.finish([ending("ended", at=now)])
+        before = look(results, ["t", "ended"])
+
+        results.release(
+            [
+                start("t", at=now),
+                start("t", at=now, fence=2, token="other"),
+                start("t", at=now, fence=3, token="t2"),
+                start("ended", at=now),
+            ]
+        )
+
+        assert look(results, ["t", "ended"]) == before
+
+    def test_r10_the_fence_of_a_record_is_the_highest_that_was_accepted(
+        self, harness: StackHarness, results: Results
+    ) -> None:
+        now = harness.now()
+        results.add([new_task("t")])
+        fences = [results.get(["t"])["t"].fence]
+        for fence in (3, 2, 7):
+            results.start([start("t", at=now, fence=fence, token=f"t{fence}")])
+            fences.append(results.get(["t"])["t"].fence)
+
+        assert fences == [0, 3, 3, 7]
 
     def test_text_that_no_database_likes_can_be_an_error(
         self, harness: StackHarness, results: Results
