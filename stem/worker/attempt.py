@@ -119,6 +119,7 @@ class AttemptRunner:
     def __init__(self, app: TaskApp, *, worker_id: str) -> None:
         self._app = app
         self._worker_id = worker_id
+        self._default_retry = app.default_retry  # reads the settings: better now than in the first task
 
     def prepare(self, job: Job, cancellation: Cancellation) -> Attempt | GaveUp:
         """Decode and check a job; nothing of the application runs yet."""
@@ -237,7 +238,7 @@ class AttemptRunner:
         return RetryLater(delay_s=delay_s, error=describe(error), body=body)
 
     def _policy(self, task: Task[Any, Any], envelope: Envelope) -> RetryPolicy | Refusal:
-        policy = task.definition.retry or self._app.default_retry
+        policy = task.definition.retry or self._default_retry
         return policy if envelope.retry is None else policy.with_overrides(envelope.retry)
 
     def _announce_start(self, attempt: Attempt) -> None:

@@ -30,7 +30,7 @@ _CHUNK_BYTES: Final = 262_144
 SEND_TIMEOUT_S: Final = 5.0
 """A child that does not take a frame for so long is beyond help and is killed."""
 
-_PRELOAD: Final = ["stem.worker.child", "stem.worker.slots.sync"]
+_PRELOAD: Final = ["stem.worker.child", "stem.worker.slots.sync", "stem.app", "stem.config.sources"]
 
 
 @dataclass(slots=True, kw_only=True)
