@@ -100,9 +100,9 @@ class Overrides:
 def start(*, overrides: Overrides, queues: tuple[str, ...], name: str | None) -> int:
     """Run tasks until told to stop.
 
-    SIGTERM or Ctrl-C: take no more tasks, give back what has not started, finish
-    the rest. A second one: interrupt the running tasks and give them back.
-    SIGQUIT: stop at once; what was running runs again elsewhere.
+    SIGTERM: take no more tasks, give back what has not started, finish the rest.
+    Ctrl-C, or a second SIGTERM: interrupt the running tasks and give them back.
+    Once more, or SIGQUIT: kill them and give them back.
     """
     from stem.observability.logging import configure_logging
 
