@@ -93,9 +93,13 @@ def read_arguments(message: Message) -> Arguments | Refusal:
 
 
 def replayed(message: Message) -> Message:
-    """Return the message that a dead letter's message is replaced by: attempt 1 of the next generation."""
+    """Return the message that a dead letter's message is replaced by: attempt 1 of the next generation.
+
+    Whoever replays wants it to run now, so the times that the producer set no longer hold.
+    """
     generation = read_label(message).generation + 1
-    return replace(message, headers={**message.headers, "retries": 0, GENERATION: generation})
+    fresh = {"retries": 0, "eta": None, "expires": None, GENERATION: generation}
+    return replace(message, headers={**message.headers, **fresh})
 
 
 def retried(message: Message, *, attempt: int, eta: datetime | None, body: bytes | None = None) -> Message:

@@ -6,11 +6,11 @@ import signal as os_signal
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stem import codecs, signals
 from stem.errors import HardTimeLimitError, WorkerLostError
-from stem.message import Envelope, ErrorInfo, Message, Refusal
+from stem.message import Envelope, ErrorInfo, Label, Message, Refusal
 from stem.ports.broker import Bury, Complete, Release, Reschedule
 from stem.ports.results import Ending, Start
 from stem.states import DeadReason, TaskState
@@ -104,11 +104,12 @@ class Verdicts:
         """Return the settlement of an attempt that is followed by another."""
         delay = timedelta(seconds=outcome.delay_s)
         next_retry_at = now + delay
-        following = replace(envelope, attempt=envelope.attempt + 1, eta=next_retry_at)
+        attempt = envelope.attempt + 1
+        assert isinstance(delivery.content, Message)
         settlement = Reschedule(
             token=delivery.token,
-            message=_next_message(delivery, following, outcome.body),
-            attempt=following.attempt,
+            message=codecs.retried(delivery.content, attempt=attempt, eta=next_retry_at, body=outcome.body),
+            attempt=attempt,
             due=delay,
             error=outcome.error,
         )
@@ -183,18 +184,21 @@ class Verdicts:
 
     def refused(self, delivery: Delivery, refusal: Refusal, now: datetime) -> Settle:
         """Return the settlement of a message that could not be understood."""
-        task_id, name = _names(delivery)
+        label = _label(delivery)
         ending = None
-        if task_id:
-            envelope = Envelope(id=task_id, name=name, queue=delivery.queue)
+        if label.task_id:
+            envelope = Envelope(
+                id=label.task_id, name=label.task, queue=delivery.queue, attempt=label.attempt
+            )
             error = ErrorInfo(type="stem.Refusal", message=f"{refusal.reason}: {refusal.detail}")
             ending = replace(self._ending(delivery, envelope, TaskState.FAILED, now), error=error)
         settlement = Bury(
             token=delivery.token,
             reason=refusal.reason,
             detail=refusal.detail,
-            task_id=task_id,
-            task=name,
+            task_id=label.task_id,
+            task=label.task,
+            attempt=label.attempt,
             ending=ending,
         )
         return Settle(settlement, self._buried(None, refusal.reason, refusal.detail, delivery))
@@ -293,25 +297,11 @@ class Verdicts:
         )
 
 
-def _next_message(delivery: Delivery, following: Envelope, body: bytes | None) -> Message:
-    message = delivery.content
-    assert isinstance(message, Message)
-    # Only what changes is replaced: headers of other producers stay as they came.
-    headers: dict[str, Any] = {
-        **message.headers,
-        "retries": following.attempt - 1,
-        "eta": codecs.write_headers(following)["eta"],
-    }
-    return replace(message, headers=headers, body=message.body if body is None else body)
-
-
-def _names(delivery: Delivery) -> tuple[str, str]:
-    """Return task id and task name as far as a refused message tells them."""
+def _label(delivery: Delivery) -> Label:
+    """Return what a message tells about itself, as far as it can be read."""
     if isinstance(delivery.content, Refusal):
-        return "", ""
-    values = (delivery.content.headers.get(name) for name in ("id", "task"))
-    task_id, name = (value if isinstance(value, str) and len(value) <= 255 else "" for value in values)
-    return task_id, name
+        return Label(task_id="", task="", attempt=0, generation=0)
+    return codecs.read_label(delivery.content)
 
 
 def _exit_facts(exit_code: int | None) -> dict[str, object]:
