@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stem.adapters.sql.burials import lost
-from stem.adapters.sql.messages import given_back, raw_row
+from stem.adapters.sql.messages import raw_row
 from stem.adapters.sql.source import SqlSource
 from stem.message import ErrorInfo
-from stem.ports.broker import NOW, Capabilities, Reclaimed
+from stem.ports.broker import Capabilities, Reclaimed
 from stem.states import DeadReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stem.adapters.sql.database import Database, Transaction
+    from stem.adapters.sql.database import Database
     from stem.adapters.sql.messages import Held
     from stem.adapters.sql.tables import Tables
     from stem.clock import Clock
@@ -49,12 +48,8 @@ class SqlBroker:
             return self._tables.publish(transaction, publications)
 
     def publish_raw(self, queue: str, payload: str) -> None:
-        """Store a message in transport form, unchecked, as a foreign producer would write it.
-
-        Args:
-            payload: Escaped bytes (``surrogateescape``) are stored as these bytes.
-        """
-        raw = payload.encode("utf-8", "surrogateescape")
+        """Store a message in transport form, unchecked, as a foreign producer would write it."""
+        raw = payload.encode(errors="surrogatepass")
         with self._database.write("publish") as transaction:
             row = raw_row(queue, raw, due_us=transaction.now_us, now_us=transaction.now_us)
             self._tables.messages.add(transaction, [row])
@@ -70,8 +65,10 @@ class SqlBroker:
                 return []
         with self._database.write("reclaim") as transaction:
             lapsed = self._tables.messages.lapsed(transaction, limit=limit)
-            self._bury(transaction, [held for held in lapsed if held.deliveries >= max_deliveries])
-            self._hand_on(transaction, [held for held in lapsed if held.deliveries < max_deliveries])
+            worn_out = [message for message in lapsed if message.deliveries >= max_deliveries]
+            self._tables.bury(transaction, worn_out, DeadReason.WORKER_LOST, _lost)
+            others = [message for message in lapsed if message.deliveries < max_deliveries]
+            self._tables.hand_on(transaction, others)
         return [
             Reclaimed(
                 task_id=message.task_id,
@@ -84,37 +81,14 @@ class SqlBroker:
             for message in lapsed
         ]
 
-    def _bury(self, transaction: Transaction, messages: Sequence[Held]) -> None:
-        rows = [
-            lost(
-                message,
-                DeadReason.WORKER_LOST,
-                _lost_detail(message),
-                {"owner": message.owner},
-                now_us=transaction.now_us,
-            )
-            for message in messages
-        ]
-        self._tables.burials.copy(transaction, rows)
-        self._tables.messages.remove(transaction, [message.id for message in messages])
-        self._tables.records.fail(
-            transaction,
-            messages,
-            [ErrorInfo(type="stem.errors.WorkerLostError", message=_lost_detail(held)) for held in messages],
-        )
-
-    def _hand_on(self, transaction: Transaction, messages: Sequence[Held]) -> None:
-        rows = [given_back(message.id, NOW, counted=True, now_us=transaction.now_us) for message in messages]
-        self._tables.messages.give_back(transaction, rows)
-        self._tables.records.take_back(transaction, messages, reclaimed=True)
-
     def close(self) -> None:
         """Free the connections. May be called twice."""
         self._database.close()
 
 
-def _lost_detail(message: Held) -> str:
-    return f"delivered {message.deliveries} times without an outcome, the last time to {message.owner}"
+def _lost(message: Held) -> ErrorInfo:
+    text = f"delivered {message.deliveries} times without an outcome, the last time to {message.owner}"
+    return ErrorInfo(type="stem.errors.WorkerLostError", message=text)
 
 
 if TYPE_CHECKING:

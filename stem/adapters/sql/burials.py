@@ -60,17 +60,15 @@ def asked_for(held: Held, bury: Bury, *, now_us: int) -> dict[str, Any]:
     }
 
 
-def lost(
-    held: Held, reason: DeadReason, detail: str, facts: dict[str, object], *, now_us: int
-) -> dict[str, Any]:
+def lost(held: Held, reason: DeadReason, detail: str, *, now_us: int) -> dict[str, Any]:
     """Return what `Burials.copy` is to write for a message that the store itself buries."""
     return {
         "key": held.id,
         "of_task_id": held.task_id,
         "of_task": held.task,
         "why": reason,
-        "in_detail": detail,
+        "in_detail": plain(detail),
         "last_attempt": held.attempt if held.task_id else 0,
         "now": now_us,
-        "more": json.dumps(facts),
+        "more": json.dumps({"owner": held.owner}),
     }

@@ -1,8 +1,7 @@
-"""What a worker's word makes of a record: pure, no statement is run here."""
+"""What is written to a record, column by column: pure, no statement is run here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from stem.adapters.sql.rows import micros, micros_or_none, plain, plain_or_none, span_us, write_error
@@ -13,55 +12,7 @@ if TYPE_CHECKING:
     from stem.ports.results import Ending, EventKind, NewTask, RetryNote, Start
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A new state of one record.
-
-    Attributes:
-        fence, token: Of the delivery that the writer holds.
-        columns: Set beside those above, whether the record exists or not.
-        renewal: Parameters of the statement that changes a record that exists.
-        birth: The further columns of a record that does not exist; None: then nothing is written.
-        event: The row for the timeline.
-    """
-
-    task_id: str
-    state: TaskState
-    fence: int
-    token: str
-    attempt: int
-    columns: dict[str, Any]
-    event: dict[str, Any]
-    renewal: dict[str, Any] = field(default_factory=dict[str, Any])
-    birth: dict[str, Any] | None = None
-
-    def update_row(self) -> dict[str, Any]:
-        """Return the parameters of the statement that changes the record."""
-        return {
-            "key": self.task_id,
-            "state": self.state,
-            "fence": self.fence,
-            "token": self.token,
-            "attempt": self.attempt,
-            **self.columns,
-            **self.renewal,
-        }
-
-    def birth_row(self) -> dict[str, Any]:
-        """Return the row of a record that did not exist."""
-        return {
-            "id": self.task_id,
-            "state": self.state,
-            "fence": self.fence,
-            "token": self.token,
-            "attempt": self.attempt,
-            "generation": 0,
-            **self.columns,
-            **(self.birth or {}),
-        }
-
-
-def queued_row(task: NewTask, *, now_us: int) -> dict[str, Any]:
+def queued(task: NewTask, *, now_us: int) -> dict[str, Any]:
     """Return the row of a task that was just published."""
     return {
         "id": plain(task.id),
@@ -83,8 +34,8 @@ def queued_row(task: NewTask, *, now_us: int) -> dict[str, Any]:
     }
 
 
-def queued_again_row(task_id: str, fence: int, generation: int, *, now_us: int) -> dict[str, Any]:
-    """Return the parameters of the statement that makes a record new again."""
+def queued_again(task_id: str, fence: int, generation: int, *, now_us: int) -> dict[str, Any]:
+    """Return the columns of a replayed task, and its id as ``key``."""
     return {
         "key": task_id,
         "state": TaskState.QUEUED,
@@ -105,98 +56,111 @@ def queued_again_row(task_id: str, fence: int, generation: int, *, now_us: int) 
     }
 
 
-def started(start: Start, *, now_us: int) -> Change:
-    """Return the change that a begun attempt makes."""
-    at_us = micros(start.at)
-    return Change(
-        task_id=plain(start.task_id),
-        state=TaskState.RUNNING,
-        fence=start.fence,
-        token=start.token,
-        attempt=start.attempt,
-        columns={
-            "deliveries": start.deliveries,
-            "worker": plain(start.worker),
-            "started_us": at_us,
-            "updated_us": now_us,
-        },
-        birth={
-            "name": plain(start.name),
-            "queue": plain(start.queue),
-            "sent_us": at_us,
-            "ttl_us": span_us(start.ttl),
-        },
-        event=event_row(start.task_id, at_us, "started", attempt=start.attempt, worker=start.worker),
+def started(start: Start, *, now_us: int) -> dict[str, Any]:
+    """Return the columns that a begun attempt sets, and the task's id as ``key``."""
+    return {
+        "key": plain(start.task_id),
+        "state": TaskState.RUNNING,
+        "fence": start.fence,
+        "token": start.token,
+        "attempt": start.attempt,
+        "deliveries": start.deliveries,
+        "worker": plain(start.worker),
+        "started_us": micros(start.at),
+        "updated_us": now_us,
+    }
+
+
+def retrying(note: RetryNote, *, now_us: int) -> dict[str, Any]:
+    """Return the columns that a failed attempt sets when another follows, and the task's id as ``key``."""
+    return {
+        "key": plain(note.task_id),
+        "state": TaskState.RETRYING,
+        "fence": note.fence,
+        "token": note.token,
+        "attempt": note.attempt,
+        "deliveries": note.deliveries,
+        "worker": plain(note.worker),
+        "error": write_error(note.error),
+        "updated_us": now_us,
+    }
+
+
+def ended(ending: Ending, *, now_us: int) -> dict[str, Any]:
+    """Return the columns that a task's end sets, and the task's id as ``key``.
+
+    ``began_us`` and ``ended_us`` are for the statement, which knows what the record says already.
+    """
+    return {
+        "key": plain(ending.task_id),
+        "state": ending.state,
+        "fence": ending.fence,
+        "token": ending.token,
+        "attempt": ending.attempt,
+        "deliveries": ending.deliveries,
+        "worker": plain(ending.worker),
+        "result": plain_or_none(ending.result),
+        "error": write_error(ending.error),
+        "finished_us": micros(ending.finished_at),
+        "runtime_s": ending.runtime_s,
+        "updated_us": now_us,
+        "began_us": micros_or_none(ending.started_at),
+        "ended_us": now_us,
+    }
+
+
+def born_started(start: Start, *, now_us: int) -> dict[str, Any]:
+    """Return the row of a task without a record that has begun: a foreign producer's."""
+    row = started(start, now_us=now_us)
+    sent_us = row["started_us"]
+    return _born(row, start, sent_us=sent_us)
+
+
+def born_ended(ending: Ending, *, now_us: int) -> dict[str, Any]:
+    """Return the row of a task without a record that has ended: a foreign producer's."""
+    row = ended(ending, now_us=now_us)
+    began_us = row.pop("began_us")
+    row["started_us"] = began_us
+    row["expires_us"] = row.pop("ended_us") + span_us(ending.ttl)
+    return _born(row, ending, sent_us=row["finished_us"] if began_us is None else began_us)
+
+
+def _born(row: dict[str, Any], source: Start | Ending, *, sent_us: int) -> dict[str, Any]:
+    row["id"] = row.pop("key")
+    row["name"] = plain(source.name)
+    row["queue"] = plain(source.queue)
+    row["generation"] = 0
+    row["sent_us"] = sent_us
+    row["ttl_us"] = span_us(source.ttl)
+    return row
+
+
+def told_started(start: Start) -> dict[str, Any]:
+    """Return the timeline's row for a begun attempt."""
+    return told(start.task_id, micros(start.at), "started", attempt=start.attempt, worker=start.worker)
+
+
+def told_retrying(note: RetryNote) -> dict[str, Any]:
+    """Return the timeline's row for a failed attempt that another one follows."""
+    return told(
+        note.task_id, micros(note.at), "retrying", attempt=note.attempt, worker=note.worker, error=note.error
     )
 
 
-def retrying(note: RetryNote, *, now_us: int) -> Change:
-    """Return the change that a failed attempt makes when another one follows."""
-    return Change(
-        task_id=plain(note.task_id),
-        state=TaskState.RETRYING,
-        fence=note.fence,
-        token=note.token,
-        attempt=note.attempt,
-        columns={
-            "deliveries": note.deliveries,
-            "worker": plain(note.worker),
-            "error": write_error(note.error),
-            "updated_us": now_us,
-        },
-        event=event_row(
-            note.task_id,
-            micros(note.at),
-            "retrying",
-            attempt=note.attempt,
-            worker=note.worker,
-            error=note.error,
-        ),
-    )
-
-
-def ended(ending: Ending, *, now_us: int) -> Change:
-    """Return the change that a task's end makes."""
-    at_us = micros(ending.finished_at)
-    ttl_us = span_us(ending.ttl)
-    began_us = micros_or_none(ending.started_at)
-    return Change(
-        task_id=plain(ending.task_id),
-        state=ending.state,
-        fence=ending.fence,
-        token=ending.token,
+def told_ended(ending: Ending) -> dict[str, Any]:
+    """Return the timeline's row for a task's end."""
+    return told(
+        ending.task_id,
+        micros(ending.finished_at),
+        # The terminal states and the events that tell of them have the same names.
+        cast("EventKind", ending.state.value),
         attempt=ending.attempt,
-        columns={
-            "deliveries": ending.deliveries,
-            "worker": plain(ending.worker),
-            "result": plain_or_none(ending.result),
-            "error": write_error(ending.error),
-            "finished_us": at_us,
-            "runtime_s": ending.runtime_s,
-            "updated_us": now_us,
-        },
-        renewal={"began_us": began_us, "ended_us": now_us},
-        birth={
-            "name": plain(ending.name),
-            "queue": plain(ending.queue),
-            "sent_us": at_us if began_us is None else began_us,
-            "started_us": began_us,
-            "ttl_us": ttl_us,
-            "expires_us": now_us + ttl_us,
-        },
-        event=event_row(
-            ending.task_id,
-            at_us,
-            # The terminal states and the events that tell of them have the same names.
-            cast("EventKind", ending.state.value),
-            attempt=ending.attempt,
-            worker=ending.worker,
-            error=ending.error,
-        ),
+        worker=ending.worker,
+        error=ending.error,
     )
 
 
-def event_row(
+def told(
     task_id: str,
     at_us: int,
     kind: EventKind,

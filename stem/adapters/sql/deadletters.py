@@ -6,12 +6,12 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import LargeBinary, cast, delete, func, or_, select, update
+from sqlalchemy import LargeBinary, cast, delete, func, insert, or_, select, update
 
 from stem.adapters.sql.messages import new_row
 from stem.adapters.sql.records import Replay
-from stem.adapters.sql.rows import AnyRow, due_us, members, micros, moment, moment_or_none
-from stem.codecs import pack, read_label, replayed, unpack
+from stem.adapters.sql.rows import AnyRow, due_us, members, micros, moment, moment_or_none, plain
+from stem.codecs import pack, read_label, read_priority, replayed, unpack
 from stem.message import Message
 from stem.ports.broker import NOW
 from stem.ports.deadletters import DeadLetter
@@ -19,7 +19,7 @@ from stem.ports.pages import read_cursor, write_cursor
 from stem.states import DeadReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import timedelta
 
     from sqlalchemy import ColumnElement
@@ -43,16 +43,34 @@ class SqlDeadLetters:
         among = select(database.dialect.members("given").c.value)
         others = [column for column in dead.c if column is not dead.c.payload]
         self._rows = select(*others, cast(dead.c.payload, LargeBinary).label("payload"))
-        live = select(message.c.id).where(message.c.task_id == dead.c.task_id)
-        # A record of a later generation: this entry is an earlier life of the task.
-        outlived = select(task.c.seq).where(
-            task.c.id == dead.c.task_id, task.c.generation > dead.c.generation
-        )
+        of = message.c
+        record = select(task.c.seq).where(task.c.id == dead.c.task_id)
+        live = select(of.id).where(of.task_seq.is_(None), of.task_id == dead.c.task_id)
+        live_recorded = select(of.id).where(of.task_seq == record.scalar_subquery())
+        # Its record has seen a later generation: the entry is from an earlier life of the task.
+        outlived = record.where(task.c.generation > dead.c.generation)
         self._replayable = self._rows.where(
-            dead.c.replayed_us.is_(None), dead.c.task_id != "", ~live.exists(), ~outlived.exists()
+            dead.c.replayed_us.is_(None),
+            dead.c.task_id != "",
+            ~live.exists(),
+            ~live_recorded.exists(),
+            ~outlived.exists(),
         ).with_for_update(skip_locked=True, of=dead)
         self._mark = update(dead).where(dead.c.id.in_(among))
         self._delete = delete(dead).where(dead.c.id.in_(among))
+        self._added = select(dead.c.entry_id).where(dead.c.entry_id.in_(among))
+        self._insert = insert(dead)
+
+    def add(self, entries: Sequence[DeadLetter]) -> list[bool]:
+        """Keep messages that another database gave up; for each, in order, whether it was new."""
+        with self._database.write("add") as transaction:
+            given = {"given": members([entry.id for entry in entries])}
+            known = set(transaction.connection.execute(self._added, given).scalars())
+            fresh = {plain(entry.id): entry for entry in reversed(entries) if plain(entry.id) not in known}
+            rows = [_row(entry, now_us=transaction.now_us) for entry in reversed(fresh.values())]
+            if rows:
+                transaction.connection.execute(self._insert, rows)
+        return [fresh.pop(plain(entry.id), None) is not None for entry in entries]
 
     def page(
         self, query: DeadLetterQuery, *, cursor: str | None = None, limit: int = 50
@@ -83,7 +101,9 @@ class SqlDeadLetters:
             entries = members([int(name) for name in query.ids if name.isdecimal()])
             among_entries = select(self._members("entries").c.value).params(entries=entries)
             among_tasks = select(self._members("tasks").c.value).params(tasks=members(query.ids))
-            conditions.append(or_(of.id.in_(among_entries), of.task_id.in_(among_tasks)))
+            conditions.append(
+                or_(of.id.in_(among_entries), of.task_id.in_(among_tasks), of.entry_id.in_(among_tasks))
+            )
         if query.since is not None:
             conditions.append(of.dead_us >= micros(query.since))
         if query.until is not None:
@@ -141,8 +161,8 @@ class SqlDeadLetters:
             messages.append({**again, "fence": row.fence})
             replays.append(Replay(task_id=row.task_id, fence=row.fence, generation=label.generation))
         if chosen:
-            self._tables.messages.add(transaction, messages)
             self._tables.records.replay(transaction, replays)
+            self._tables.messages.add(transaction, messages)
             transaction.connection.execute(
                 self._mark, {"given": members([row.id for row, _ in chosen]), "replayed_us": now_us}
             )
@@ -169,9 +189,28 @@ class SqlDeadLetters:
         self._database.close()
 
 
+def _row(entry: DeadLetter, *, now_us: int) -> dict[str, Any]:
+    return {
+        "entry_id": plain(entry.id),
+        "queue": entry.queue,
+        "task_id": plain(entry.task_id),
+        "task": plain(entry.task),
+        "reason": entry.reason,
+        "detail": plain(entry.detail),
+        "attempt": entry.attempt,
+        "deliveries": entry.deliveries,
+        "generation": entry.generation,
+        "priority": read_priority(unpack(entry.payload)),
+        "fence": 0,
+        "dead_us": now_us,
+        "facts": json.dumps(entry.facts),
+        "payload": entry.payload,
+    }
+
+
 def _dead_letter(row: AnyRow) -> DeadLetter:
     return DeadLetter(
-        id=str(row.id),
+        id=row.entry_id or str(row.id),
         queue=row.queue,
         task_id=row.task_id,
         task=row.task,

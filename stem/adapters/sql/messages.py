@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, select, union_all, update
+from sqlalchemy import bindparam, delete, func, or_, select, union_all, update
 
 from stem.adapters.sql.prepared import Prepared
 from stem.adapters.sql.rows import due_us, members, plain, read_token, write_token
@@ -84,10 +84,18 @@ class Messages:
         message, task = schema.message, schema.task
         of = message.c
         among = select(dialect.members("given").c.value)
-        self._add = Prepared(message.insert(), dialect)
+        seq = select(task.c.seq).where(task.c.id == bindparam("of_task")).scalar_subquery()
+        self._add = Prepared(message.insert().values(task_seq=seq), dialect)
         self._add_queue = dialect.insert(schema.queue)
         self._known = union_all(
-            select(of.task_id).where(of.task_id.in_(among)), select(task.c.id).where(task.c.id.in_(among))
+            select(task.c.id).where(task.c.id.in_(among)),
+            select(of.task_id).where(of.task_seq.is_(None), of.task_id.in_(among)),
+        )
+        waiting = held_columns(schema).where(or_(of.state == READY, of.state == DELAYED))
+        recorded = select(task.c.seq).where(task.c.id.in_(among))
+        self._waiting = (
+            waiting.where(of.task_seq.in_(recorded)).with_for_update(),
+            waiting.where(of.task_seq.is_(None), of.task_id.in_(among)).with_for_update(),
         )
         self._outlook = _outlook(schema, dialect)
         self._promote = _promote(schema)
@@ -99,7 +107,7 @@ class Messages:
         )
         self._lapsed = (
             held_columns(schema)
-            .where(of.state == LEASED, of.until_us <= bindparam("now"))
+            .where(of.state == LEASED, of.until_us <= bindparam("now"), of.owner.like(bindparam("of_owners")))
             .order_by(of.until_us, of.id)
             .limit(bindparam("at_most"))
             .with_for_update(skip_locked=True)
@@ -121,8 +129,17 @@ class Messages:
         """Return which of these task ids are live or have a record."""
         return set(transaction.connection.execute(self._known, {"given": members(ids)}).scalars())
 
+    def waiting(self, transaction: Transaction, ids: Collection[str]) -> list[Held]:
+        """Return the messages of these tasks that are not leased."""
+        given = {"given": members(ids)}
+        return [
+            Held._make(row)
+            for statement in self._waiting
+            for row in transaction.connection.execute(statement, given)
+        ]
+
     def add(self, transaction: Transaction, rows: Sequence[dict[str, Any]]) -> None:
-        """Store rows made by `new_row`."""
+        """Store rows made by `new_row`; after the records that belong to them."""
         if rows:
             queues = [
                 {"name": name, "paused": False, "used_us": transaction.now_us}
@@ -139,7 +156,7 @@ class Messages:
         """
         stocked: dict[str, bool] = {}
         delayed_us: list[int] = []
-        for row in transaction.connection.execute(self._outlook, {"given": queues}):
+        for row in transaction.connection.execute(self._outlook, {"given": queues}).all():
             is_due = row.next_us is not None and row.next_us <= transaction.now_us
             if row.ready or is_due:
                 stocked[row.value] = is_due
@@ -170,7 +187,7 @@ class Messages:
         """Return the messages whose lease is held by one of these tokens, by token."""
         parsed = {token: pair for token in tokens if (pair := read_token(token))}
         given = {"given": members([key for key, _ in parsed.values()]), "now": transaction.now_us}
-        found = map(Held._make, transaction.connection.execute(self._held, given))
+        found = map(Held._make, transaction.connection.execute(self._held, given).all())
         current = {(message.id, message.fence): message for message in found}
         return {token: current[pair] for token, pair in parsed.items() if pair in current}
 
@@ -180,9 +197,13 @@ class Messages:
             transaction.connection.execute(self._any_lapsed, {"now": transaction.now_us}).first() is not None
         )
 
-    def lapsed(self, transaction: Transaction, *, limit: int) -> list[Held]:
-        """Return messages whose lease has lapsed, first lapsed first."""
-        given = {"now": transaction.now_us, "at_most": limit}
+    def lapsed(self, transaction: Transaction, *, limit: int, owners: str = "%") -> list[Held]:
+        """Return messages whose lease has lapsed, first lapsed first.
+
+        Args:
+            owners: Whose leases, a pattern of LIKE.
+        """
+        given = {"now": transaction.now_us, "at_most": limit, "of_owners": owners}
         return list(map(Held._make, transaction.connection.execute(self._lapsed, given)))
 
     def renew(self, transaction: Transaction, ids: Collection[int], *, lease_us: int) -> None:
@@ -231,6 +252,7 @@ def new_row(
         "attempt": label.attempt,
         "generation": label.generation,
         "owner": "",
+        "of_task": plain(label.task_id),
         "task_id": plain(label.task_id),
         "task": plain(label.task),
         "payload": payload,

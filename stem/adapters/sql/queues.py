@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Executable
 
-    from stem.adapters.sql.database import Database, Transaction
+    from stem.adapters.sql.database import Database
     from stem.adapters.sql.tables import Tables
     from stem.ports.broker import QueueAdmin, QueueState
 
@@ -38,12 +38,13 @@ class SqlQueues:
         self._names = select(queue.c.name, queue.c.paused).where(queue.c.idle_us.is_(None))
         self._counts_of_all = _counts(database, None)
         self._counts_of_some = _counts(database, among)
-        waiting = held_columns(schema).where(or_(of.state == READY, of.state == DELAYED)).with_for_update()
-        self._of_tasks = waiting.where(of.task_id.in_(among))
-        self._of_queue = (
-            waiting.where(of.queue == bindparam("of_queue"), of.id <= bindparam("last"))
+        self._waiting = (
+            held_columns(schema)
+            .where(of.queue == bindparam("of_queue"), of.id <= bindparam("last"))
+            .where(or_(of.state == READY, of.state == DELAYED))
             .order_by(of.id)
             .limit(_REMOVED_AT_ONCE)
+            .with_for_update()
         )
         self._last = select(func.max(of.id)).where(of.queue == bindparam("of_queue"))
         self._add_queue = database.dialect.insert(queue)
@@ -108,8 +109,8 @@ class SqlQueues:
         removed = _REMOVED_AT_ONCE
         while last is not None and removed == _REMOVED_AT_ONCE:
             with self._database.write("purge") as transaction:
-                waiting = [Held(*row) for row in transaction.connection.execute(self._of_queue, given)]
-                self._remove(transaction, waiting, "its queue was purged")
+                waiting = [Held(*row) for row in transaction.connection.execute(self._waiting, given)]
+                self._tables.cancel(transaction, waiting, "its queue was purged")
             removed = len(waiting)
             purged += removed
         return purged
@@ -117,14 +118,9 @@ class SqlQueues:
     def cancel(self, task_ids: Collection[str], *, reason: str) -> set[str]:
         """Remove waiting messages of these tasks; return the ids that were removed."""
         with self._database.write("cancel") as transaction:
-            given = {"given": members(task_ids)}
-            waiting = [Held(*row) for row in transaction.connection.execute(self._of_tasks, given)]
-            self._remove(transaction, waiting, reason)
+            waiting = self._tables.messages.waiting(transaction, task_ids)
+            self._tables.cancel(transaction, waiting, reason)
         return {message.task_id for message in waiting}
-
-    def _remove(self, transaction: Transaction, waiting: list[Held], reason: str) -> None:
-        self._tables.messages.remove(transaction, [message.id for message in waiting])
-        self._tables.records.cancel(transaction, waiting, reason)
 
     def pause(self, queue: str) -> None:
         """Stop leasing from ``queue`` until `resume`."""

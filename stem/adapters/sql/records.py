@@ -1,33 +1,25 @@
 """The task records: who may write them, and every statement that does, within a given transaction.
 
-There are two kinds of writers. A worker writes about its own delivery and proves
-it by token and fence (R2, R3). The store itself writes when it takes a message
-out of a worker's hands: it knows the message's fence, and leaves no token, so
-that the worker's word no longer counts.
+There are two kinds of writers. A worker reports about its own delivery and proves
+it by token and fence (R2, R3). The store itself writes when it takes a message out
+of a worker's hands: it knows the message's fence, and leaves no token, so that the
+worker's word no longer counts.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from stem.adapters.sql.changes import (
-    Change,
-    ended,
-    event_row,
-    queued_again_row,
-    queued_row,
-    retrying,
-    started,
-)
+from stem.adapters.sql import changes
 from stem.adapters.sql.prepared import Prepared
 from stem.adapters.sql.rows import members, micros, write_error
 from stem.message import ErrorInfo
 from stem.states import TERMINAL_STATES, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from sqlalchemy import Insert
 
@@ -37,7 +29,8 @@ if TYPE_CHECKING:
     from stem.adapters.sql.schema import Schema
     from stem.ports.results import Ending, EventKind, NewTask, RetryNote, Start
 
-Verdict = Literal["write", "repeat", "refuse"]
+Verdict: TypeAlias = Literal["write", "repeat", "refuse"]
+Row: TypeAlias = dict[str, Any]
 
 
 class Standing(NamedTuple):
@@ -50,31 +43,46 @@ class Standing(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """A dead letter that goes back into its queue."""
+    """A dead letter that goes back into its queue, as the given generation."""
 
     task_id: str
     fence: int
     generation: int
 
 
-def judge(standing: Standing | None, change: Change) -> Verdict:
-    """Return what becomes of a worker's change to a record (R2, R3, R4, R9).
+class _Report(NamedTuple):
+    """What a kind of worker's word does.
+
+    Attributes:
+        statement: Changes a record that exists.
+        change: Gives its parameters.
+        tell: Gives the row for the timeline.
+        bear: Gives the row of a record that does not exist; None: then it is refused.
+    """
+
+    statement: Prepared
+    change: Callable[..., Row]
+    tell: Callable[..., Row]
+    bear: Callable[..., Row] | None
+
+
+def judge(standing: Standing, wanted: Standing) -> Verdict:
+    """Return what becomes of a worker's word about a record (R2, R3, R4, R9).
 
     Args:
-        standing: None when there is no record.
+        standing: What the record says.
+        wanted: What it would say.
     """
-    if standing is None:
-        return "refuse" if change.birth is None else "write"
-    if (change.state, change.fence, change.token, change.attempt) == standing:
+    if wanted == standing:
         return "repeat"
-    if standing.state in TERMINAL_STATES or change.fence < standing.fence:
+    if standing.state in TERMINAL_STATES or wanted.fence < standing.fence:
         return "refuse"
-    if change.fence == standing.fence and change.token != standing.token:
+    if wanted.fence == standing.fence and wanted.token != standing.token:
         return "refuse"
     return "write"
 
 
-def yields(standing: Standing | None, fence: int) -> bool:
+def follows(standing: Standing | None, fence: int) -> bool:
     """Return whether a record follows what the store does with a message that has this fence."""
     return standing is not None and standing.state not in TERMINAL_STATES and standing.fence <= fence
 
@@ -86,22 +94,22 @@ class Records:
         task = schema.task
         of = task.c
         by_id = update(task).where(of.id == bindparam("key"))
+        ending = by_id.values(
+            started_us=func.coalesce(bindparam("began_us"), of.started_us),
+            expires_us=bindparam("ended_us") + of.ttl_us,
+        )
         self._insert = Prepared(task.insert(), dialect)
         self._change = Prepared(by_id, dialect)
-        self._end = Prepared(
-            by_id.values(
-                started_us=func.coalesce(bindparam("began_us"), of.started_us),
-                expires_us=bindparam("ended_us") + of.ttl_us,
-            ),
-            dialect,
-        )
-        self._queue_again = Prepared(by_id, dialect)
+        self._end = Prepared(ending, dialect)
         self._tell = Prepared(_telling(schema), dialect)
         self._standings = (
-            select(of.id, of.state, of.fence, of.token, of.attempt)
+            select(of.id, *[of[name] for name in Standing._fields])
             .where(of.id.in_(select(dialect.members("given").c.value)))
             .with_for_update()
         )
+        self._starting = _Report(self._change, changes.started, changes.told_started, changes.born_started)
+        self._retrying = _Report(self._change, changes.retrying, changes.told_retrying, None)
+        self._ending = _Report(self._end, changes.ended, changes.told_ended, changes.born_ended)
 
     def add(self, transaction: Transaction, tasks: Sequence[NewTask]) -> list[bool]:
         """Write ``queued`` records; for each, whether it was new (R1)."""
@@ -118,60 +126,77 @@ class Records:
 
     def insert(self, transaction: Transaction, tasks: Sequence[NewTask]) -> None:
         """Write ``queued`` records of tasks that have none."""
-        rows = [queued_row(task, now_us=transaction.now_us) for task in tasks]
-        events = [event_row(task.id, micros(task.sent_at), "queued", attempt=1) for task in tasks]
+        now_us = transaction.now_us
+        rows = [changes.queued(task, now_us=now_us) for task in tasks]
+        events = [changes.told(task.id, micros(task.sent_at), "queued", attempt=1) for task in tasks]
         self._write(transaction, self._insert, rows, events)
 
     def standings(self, transaction: Transaction, ids: Collection[str]) -> dict[str, Standing]:
         """Return who may write these records next, by id, for those that exist."""
-        rows = transaction.connection.execute(self._standings, {"given": members(ids)})
+        rows = transaction.connection.execute(self._standings, {"given": members(ids)}).all()
         return {row[0]: Standing._make(row[1:]) for row in rows}
 
     def start(self, transaction: Transaction, starts: Sequence[Start]) -> list[bool]:
         """Note that attempts began."""
-        now_us = transaction.now_us
-        return self._apply(transaction, self._change, [started(start, now_us=now_us) for start in starts])
+        return self._take(transaction, self._starting, starts)
 
     def retry(self, transaction: Transaction, notes: Sequence[RetryNote]) -> list[bool]:
         """Note that attempts failed and others follow."""
-        now_us = transaction.now_us
-        return self._apply(transaction, self._change, [retrying(note, now_us=now_us) for note in notes])
+        return self._take(transaction, self._retrying, notes)
 
     def finish(self, transaction: Transaction, endings: Sequence[Ending]) -> list[bool]:
         """Write how tasks ended."""
-        now_us = transaction.now_us
-        return self._apply(transaction, self._end, [ended(ending, now_us=now_us) for ending in endings])
+        return self._take(transaction, self._ending, endings)
 
-    def _apply(self, transaction: Transaction, statement: Prepared, changes: Sequence[Change]) -> list[bool]:
-        if not changes:
+    def release(self, transaction: Transaction, starts: Sequence[Start]) -> None:
+        """Turn records back to ``queued`` that run these deliveries (R10)."""
+        standings = self.standings(transaction, [start.task_id for start in starts])
+        rows = [
+            {
+                "key": start.task_id,
+                "state": TaskState.QUEUED,
+                "token": "",
+                "fence": start.fence,
+                "updated_us": transaction.now_us,
+            }
+            for start in starts
+            if standings.get(start.task_id)
+            == Standing(TaskState.RUNNING, start.fence, start.token, start.attempt)
+        ]
+        self._write(transaction, self._change, rows, [])
+
+    def _take(
+        self, transaction: Transaction, report: _Report, words: Sequence[Start | RetryNote | Ending]
+    ) -> list[bool]:
+        if not words:
             return []
-        standings = self.standings(transaction, [change.task_id for change in changes])
-        births: list[dict[str, Any]] = []
-        updates: list[dict[str, Any]] = []
-        events: list[dict[str, Any]] = []
+        now_us = transaction.now_us
+        standings = self.standings(transaction, [word.task_id for word in words])
+        births: list[Row] = []
+        updates: list[Row] = []
+        events: list[Row] = []
         answers: list[bool] = []
-        for change in changes:
-            standing = standings.get(change.task_id)
-            verdict = judge(standing, change)
+        for word in words:
+            row = report.change(word, now_us=now_us)
+            wanted = Standing(row["state"], row["fence"], row["token"], row["attempt"])
+            standing = standings.get(row["key"])
+            verdict = _judge(standing, wanted, report)
             answers.append(verdict != "refuse")
             if verdict != "write":
                 continue
-            if standing is None:
-                births.append(change.birth_row())
+            # A later word of this call meets what this one leaves.
+            standings[row["key"]] = wanted
+            events.append(report.tell(word))
+            if standing is None and report.bear is not None:
+                births.append(report.bear(word, now_us=now_us))
             else:
-                updates.append(change.update_row())
-            events.append(change.event)
-            standings[change.task_id] = Standing(change.state, change.fence, change.token, change.attempt)
-        self._write(transaction, self._insert, births, [])
-        self._write(transaction, statement, updates, events)
+                updates.append(row)
+        self._insert.run(transaction.connection, births)
+        self._write(transaction, report.statement, updates, events)
         return answers
 
     def _write(
-        self,
-        transaction: Transaction,
-        statement: Prepared,
-        rows: Sequence[dict[str, Any]],
-        events: Sequence[dict[str, Any]],
+        self, transaction: Transaction, statement: Prepared, rows: Sequence[Row], events: Sequence[Row]
     ) -> None:
         statement.run(transaction.connection, rows)
         self._tell.run(transaction.connection, events)
@@ -183,66 +208,65 @@ class Records:
             reclaimed: Whether that is told in the timelines.
         """
         now_us = transaction.now_us
-        updates: list[dict[str, Any]] = []
-        events: list[dict[str, Any]] = []
-        for message, standing in self._yielding(transaction, messages):
-            running = standing.state == TaskState.RUNNING
+        updates: list[Row] = []
+        events: list[Row] = []
+        for message, standing in self._following(transaction, messages):
             updates.append(
                 {
                     "key": message.task_id,
-                    "state": TaskState.QUEUED if running else standing.state,
+                    "state": TaskState.QUEUED if standing.state == TaskState.RUNNING else standing.state,
                     "token": "",
                     "fence": message.fence,
                     "updated_us": now_us,
                 }
             )
             if reclaimed:
-                events.append(_event_of(message, "reclaimed", now_us=now_us))
+                events.append(_told_of(message, "reclaimed", now_us=now_us))
         self._write(transaction, self._change, updates, events)
 
     def fail(self, transaction: Transaction, messages: Sequence[Held], errors: Sequence[ErrorInfo]) -> None:
-        """End records as ``failed`` whose messages were buried by the store itself; one error for each."""
+        """End records as ``failed`` whose messages the store itself buried; one error for each."""
         error_of = {message.id: error for message, error in zip(messages, errors, strict=True)}
-        rows: list[dict[str, Any]] = []
-        events: list[dict[str, Any]] = []
-        for message, _ in self._yielding(transaction, messages):
+        rows: list[Row] = []
+        events: list[Row] = []
+        for message, _ in self._following(transaction, messages):
             error = error_of[message.id]
             row = _ended_by_store(message, TaskState.FAILED, error, now_us=transaction.now_us)
             rows.append({**row, "attempt": message.attempt, "deliveries": message.deliveries})
-            events.append(_event_of(message, "failed", now_us=transaction.now_us, error=error))
+            events.append(_told_of(message, "failed", now_us=transaction.now_us, error=error))
         self._write(transaction, self._end, rows, events)
 
     def cancel(self, transaction: Transaction, messages: Sequence[Held], reason: str) -> None:
         """End records as ``cancelled`` whose waiting messages were removed."""
         error = ErrorInfo(type="stem.Cancelled", message=reason)
         now_us = transaction.now_us
-        yielding = [message for message, _ in self._yielding(transaction, messages)]
-        rows = [_ended_by_store(message, TaskState.CANCELLED, error, now_us=now_us) for message in yielding]
-        events = [_event_of(message, "cancelled", now_us=now_us, error=error) for message in yielding]
+        following = [message for message, _ in self._following(transaction, messages)]
+        rows = [_ended_by_store(message, TaskState.CANCELLED, error, now_us=now_us) for message in following]
+        events = [_told_of(message, "cancelled", now_us=now_us, error=error) for message in following]
         self._write(transaction, self._end, rows, events)
 
-    def _yielding(self, transaction: Transaction, messages: Iterable[Held]) -> list[tuple[Held, Standing]]:
+    def _following(self, transaction: Transaction, messages: Iterable[Held]) -> list[tuple[Held, Standing]]:
         named = {message.task_id: message for message in messages if message.task_id}
         standings = self.standings(transaction, named.keys()) if named else {}
         return [
             (message, standings[task_id])
             for task_id, message in named.items()
-            if yields(standings.get(task_id), message.fence)
+            if follows(standings.get(task_id), message.fence)
         ]
 
     def replay(self, transaction: Transaction, replays: Sequence[Replay]) -> None:
         """Turn records back to ``queued`` whose messages left the dead letters (D4)."""
         now_us = transaction.now_us
         standings = self.standings(transaction, [replay.task_id for replay in replays])
-        rows: list[dict[str, Any]] = []
-        events: list[dict[str, Any]] = []
+        rows: list[Row] = []
+        events: list[Row] = []
         for task_id, fence, generation in replays:
             if task_id in standings:
                 last_fence = max(fence, standings[task_id].fence)
-                rows.append(queued_again_row(task_id, last_fence, generation, now_us=now_us))
+                rows.append(changes.queued_again(task_id, last_fence, generation, now_us=now_us))
                 detail = f"generation {generation}"
-                events.append(event_row(task_id, now_us, "replayed", attempt=1, detail=detail))
-        self._write(transaction, self._queue_again, rows, events)
+                events.append(changes.told(task_id, now_us, "replayed", attempt=1, detail=detail))
+        self._write(transaction, self._change, rows, events)
 
 
 def _telling(schema: Schema) -> Insert:
@@ -255,7 +279,13 @@ def _telling(schema: Schema) -> Insert:
     return insert(schema.event).from_select(["task_seq", *told], source)
 
 
-def _ended_by_store(message: Held, state: TaskState, error: ErrorInfo, *, now_us: int) -> dict[str, Any]:
+def _judge(standing: Standing | None, wanted: Standing, report: _Report) -> Verdict:
+    if standing is not None:
+        return judge(standing, wanted)
+    return "write" if report.bear is not None else "refuse"
+
+
+def _ended_by_store(message: Held, state: TaskState, error: ErrorInfo, *, now_us: int) -> Row:
     return {
         "key": message.task_id,
         "state": state,
@@ -269,9 +299,7 @@ def _ended_by_store(message: Held, state: TaskState, error: ErrorInfo, *, now_us
     }
 
 
-def _event_of(
-    message: Held, kind: EventKind, *, now_us: int, error: ErrorInfo | None = None
-) -> dict[str, Any]:
-    return event_row(
+def _told_of(message: Held, kind: EventKind, *, now_us: int, error: ErrorInfo | None = None) -> Row:
+    return changes.told(
         message.task_id, now_us, kind, attempt=message.attempt, worker=message.owner, error=error
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, delete, select, tuple_
 
 from stem.adapters.sql.rows import members, micros, moment, moment_or_none, plain, read_error
+from stem.adapters.sql.schema import SUCCEEDED
 from stem.ports.pages import read_cursor, write_cursor
 from stem.ports.results import TaskRecord, TimelineEvent
 from stem.states import TERMINAL_STATES, TaskState
@@ -68,6 +69,11 @@ class SqlResults:
         with self._database.write("retry") as transaction:
             return self._records.retry(transaction, retries)
 
+    def release(self, starts: Sequence[Start]) -> None:
+        """Note that attempts stopped without an outcome and their messages wait again."""
+        with self._database.write("release") as transaction:
+            self._records.release(transaction, starts)
+
     def finish(self, endings: Sequence[Ending]) -> list[bool]:
         """Write how tasks ended; for each, in order, whether it was accepted."""
         with self._database.write("finish") as transaction:
@@ -115,6 +121,9 @@ class SqlResults:
         of = self._schema.task.c
         equal = {of.queue: query.queue, of.state: query.state, of.name: query.name, of.worker: query.worker}
         conditions = [column == value for column, value in equal.items() if value is not None]
+        if query.state not in (None, TaskState.SUCCEEDED):
+            # Said again as the condition of the index for these states.
+            conditions.append(of.state != SUCCEEDED)
         if query.since is not None:
             conditions.append(of.updated_us >= micros(query.since))
         if query.until is not None:
@@ -197,6 +206,7 @@ def _record(row: AnyRow) -> TaskRecord:
         parent_id=row.parent_id,
         group_id=row.group_id,
         expires_at=moment_or_none(row.expires_us),
+        fence=row.fence,
     )
 
 

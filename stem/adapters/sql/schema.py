@@ -28,6 +28,7 @@ HEAD: Final = "0001"
 READY: Final = literal_column("'ready'", Text)
 DELAYED: Final = literal_column("'delayed'", Text)
 LEASED: Final = literal_column("'leased'", Text)
+SUCCEEDED: Final = literal_column("'succeeded'", Text)
 # Written into the statements, since a partial index is used only where the
 # statement's own text implies the index's condition.
 
@@ -42,17 +43,22 @@ def version_table(namespace: str) -> str:
 class Schema:
     """The tables of one namespace.
 
+    Task ids are random, so that an index of them is written all over the place, one
+    page for each id of a batch. Only the records have one; messages and events name
+    the record by its number, which never comes back.
+
     Attributes:
         message: One row for each message that is not dead or gone. ``due_us``: when it was published, or is
             due if that is later. ``until_us``: when its lease lapses, 0 unless leased. ``fence``: raised by
-            each lease and never lowered, so that ``id.fence`` names one delivery.
+            each lease and never lowered, so that ``id.fence`` names one delivery. ``task_seq``: its record,
+            NULL for one that had none when it was published.
         binding: Which queues a Kombu exchange feeds.
         queue: Every queue that holds or held a message. ``idle_us`` and ``used_us``: for the transient queues
             of Kombu's consumers, how long they may go unused, and since when they are.
         task: One record for each task.
-        event: The tasks' timelines, in the order of ``id``. They name the task by ``seq``, not by its random
-            id: what is written together then lies together, which makes a batch twice as fast.
-        dead_letter: Buried messages; ``replayed_us`` is NULL until they are put back.
+        event: The tasks' timelines, in the order of ``id``.
+        dead_letter: Buried messages; ``replayed_us`` is NULL until they are put back. ``entry_id``:
+            how another database named what it gave up, else NULL.
         heartbeat: The last word of each worker; ``body`` is JSON.
         revoke: Tasks that must not start.
     """
@@ -86,6 +92,7 @@ def _message(metadata: MetaData, name: str) -> Table:
         Column("attempt", Integer, nullable=False),
         Column("generation", Integer, nullable=False),
         Column("owner", Text, nullable=False),
+        Column("task_seq", BigInteger),
         Column("task_id", Text, nullable=False),
         Column("task", Text, nullable=False),
         Column("payload", LargeBinary, nullable=False),
@@ -96,7 +103,8 @@ def _message(metadata: MetaData, name: str) -> Table:
     _partial_index(f"{name}_ready", of.queue, of.priority.desc(), of.id, of.due_us, where=of.state == READY)
     _partial_index(f"{name}_delayed", of.queue, of.due_us, where=of.state == DELAYED)
     _partial_index(f"{name}_leased", of.until_us, of.queue, where=of.state == LEASED)
-    Index(f"{name}_task_id", of.task_id)
+    _partial_index(f"{name}_task_seq", of.task_seq, where=of.task_seq.is_not(None))
+    _partial_index(f"{name}_task_id", of.task_id, where=of.task_seq.is_(None))
     Index(f"{name}_queue", of.queue, of.id)
     return table
 
@@ -157,11 +165,14 @@ def _task(metadata: MetaData, name: str) -> Table:
         Column("error", Text),
         Column("progress", Text),
         Column("result", Text),
+        sqlite_autoincrement=True,
     )
     of = table.c
-    for column in ("queue", "state", "name", "worker"):
-        Index(f"{name}_{column}", of[column], of.updated_us, of.seq)
-    Index(f"{name}_updated", of.updated_us, of.seq)
+    # Pages are read from this one, whatever they are restricted by, without a look at the rows
+    # that do not fit; an index for each column would make every change of state twice as dear.
+    Index(f"{name}_updated", of.updated_us, of.seq, of.queue, of.state, of.name, of.worker)
+    # What operators look for are the few that did not succeed.
+    _partial_index(f"{name}_state", of.state, of.updated_us, of.seq, where=of.state != SUCCEEDED)
     _partial_index(f"{name}_expires", of.expires_us, where=of.expires_us.is_not(None))
     return table
 
@@ -202,6 +213,7 @@ def _dead_letter(metadata: MetaData, name: str) -> Table:
         Column("replayed_us", BigInteger),
         Column("facts", Text, nullable=False),
         Column("payload", LargeBinary, nullable=False),
+        Column("entry_id", Text, unique=True),
         sqlite_autoincrement=True,
     )
     of = table.c

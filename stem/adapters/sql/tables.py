@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stem.adapters.sql.burials import Burials
-from stem.adapters.sql.messages import Messages, publication_row
+from stem.adapters.sql.burials import Burials, lost
+from stem.adapters.sql.messages import Messages, given_back, publication_row
 from stem.adapters.sql.records import Records
 from stem.codecs import read_label
+from stem.ports.broker import NOW
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from stem.adapters.sql.database import Database, Transaction
+    from stem.adapters.sql.messages import Held
+    from stem.message import ErrorInfo
     from stem.ports.broker import Publication
     from stem.ports.results import NewTask
+    from stem.states import DeadReason
 
 
 class Tables:
@@ -45,6 +49,34 @@ class Tables:
                 tasks.append(publication.task)
             if task_id:
                 known.add(task_id)
-        self.messages.add(transaction, rows)
         self.records.insert(transaction, tasks)
+        self.messages.add(transaction, rows)
         return answers
+
+    def bury(
+        self,
+        transaction: Transaction,
+        messages: Sequence[Held],
+        reason: DeadReason,
+        error_of: Callable[[Held], ErrorInfo],
+    ) -> None:
+        """Bury leased messages on the store's own account, and end their records as ``failed``."""
+        errors = [error_of(message) for message in messages]
+        rows = [
+            lost(message, reason, error.message, now_us=transaction.now_us)
+            for message, error in zip(messages, errors, strict=True)
+        ]
+        self.burials.copy(transaction, rows)
+        self.messages.remove(transaction, [message.id for message in messages])
+        self.records.fail(transaction, messages, errors)
+
+    def hand_on(self, transaction: Transaction, messages: Sequence[Held]) -> None:
+        """Make messages ready again whose lease has lapsed, and their records ``queued``."""
+        rows = [given_back(message.id, NOW, counted=True, now_us=transaction.now_us) for message in messages]
+        self.messages.give_back(transaction, rows)
+        self.records.take_back(transaction, messages, reclaimed=True)
+
+    def cancel(self, transaction: Transaction, messages: Sequence[Held], reason: str) -> None:
+        """Remove waiting messages, and end their records as ``cancelled``."""
+        self.messages.remove(transaction, [message.id for message in messages])
+        self.records.cancel(transaction, messages, reason)

@@ -41,6 +41,7 @@ def _message(op: Operations, name: str) -> None:
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("owner", sa.Text, nullable=False),
+        sa.Column("task_seq", sa.BigInteger),
         sa.Column("task_id", sa.Text, nullable=False),
         sa.Column("task", sa.Text, nullable=False),
         sa.Column("payload", sa.LargeBinary, nullable=False),
@@ -62,7 +63,12 @@ def _message(op: Operations, name: str) -> None:
     op.create_index(
         f"{name}_leased", name, ["until_us", "queue"], sqlite_where=leased, postgresql_where=leased
     )
-    op.create_index(f"{name}_task_id", name, ["task_id"])
+    recorded = sa.text("task_seq IS NOT NULL")
+    unrecorded = sa.text("task_seq IS NULL")
+    op.create_index(f"{name}_task_seq", name, ["task_seq"], sqlite_where=recorded, postgresql_where=recorded)
+    op.create_index(
+        f"{name}_task_id", name, ["task_id"], sqlite_where=unrecorded, postgresql_where=unrecorded
+    )
     op.create_index(f"{name}_queue", name, ["queue", "id"])
 
 
@@ -114,10 +120,17 @@ def _task(op: Operations, name: str) -> None:
         sa.Column("error", sa.Text),
         sa.Column("progress", sa.Text),
         sa.Column("result", sa.Text),
+        sqlite_autoincrement=True,
     )
-    for column in ("queue", "state", "name", "worker"):
-        op.create_index(f"{name}_{column}", name, [column, "updated_us", "seq"])
-    op.create_index(f"{name}_updated", name, ["updated_us", "seq"])
+    op.create_index(f"{name}_updated", name, ["updated_us", "seq", "queue", "state", "name", "worker"])
+    open_or_bad = sa.text("state != 'succeeded'")
+    op.create_index(
+        f"{name}_state",
+        name,
+        ["state", "updated_us", "seq"],
+        sqlite_where=open_or_bad,
+        postgresql_where=open_or_bad,
+    )
     ended = sa.text("expires_us IS NOT NULL")
     op.create_index(f"{name}_expires", name, ["expires_us"], sqlite_where=ended, postgresql_where=ended)
 
@@ -155,6 +168,7 @@ def _dead_letter(op: Operations, name: str) -> None:
         sa.Column("replayed_us", sa.BigInteger),
         sa.Column("facts", sa.Text, nullable=False),
         sa.Column("payload", sa.LargeBinary, nullable=False),
+        sa.Column("entry_id", sa.Text, unique=True),
         sqlite_autoincrement=True,
     )
     op.create_index(f"{name}_queue", name, ["queue", "id", "replayed_us"])
