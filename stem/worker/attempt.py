@@ -66,11 +66,11 @@ class Job:
     deliveries: int
 
     def to_wire(self) -> tuple[Any, ...]:
-        """Return everything but the key, as plain values."""
+        """Return everything but the key, as plain values. Headers and properties are dicts by then."""
         message = self.message
         return (
-            dict(message.headers),
-            dict(message.properties),
+            message.headers,
+            message.properties,
             message.body,
             message.content_type,
             message.content_encoding,

@@ -144,12 +144,11 @@ class WorkerCore:
         """A child's process was started; it is not ready yet."""
         self._children[child] = ChildState()
 
-    def child_ready(self, child: int, slots: int, now: Moment) -> list[Effect]:
+    def child_ready(self, child: int, slots: int) -> None:
         """A child has imported the tasks and can run ``slots`` at once."""
         self._children[child].slots = slots
         self._idle.extend([child] * slots)
         self.boots_failed = 0
-        return [*self._dispatch(now), *self._grant()]
 
     def arrived(self, arrivals: Iterable[Arrival], now: Moment) -> list[Effect]:
         """Messages were leased."""
@@ -157,7 +156,7 @@ class WorkerCore:
         for arrival in arrivals:
             self._credits -= 1
             effects += self._sort(arrival, now)
-        return [*effects, *self._dispatch(now), *self._grant()]
+        return effects
 
     def done(self, key: int, outcome: Outcome, runtime_s: float, now: Moment) -> list[Effect]:
         """A child told how an attempt ended."""
@@ -171,7 +170,9 @@ class WorkerCore:
         if not child.draining:
             self._idle.append(running.child)
         effects = [] if running.lost else self._settle(running, outcome, runtime_s, now)
-        return [*effects, *self._recycle(running.child), *self._dispatch(now), *self._grant()]
+        if self._max_tasks is not None:
+            effects += self._recycle(running.child, self._max_tasks)
+        return effects
 
     def child_gone(self, child_id: int, end: ChildEnd, now: Moment) -> list[Effect]:
         """A child's process has ended."""
@@ -184,7 +185,7 @@ class WorkerCore:
                 effects += self._abandoned(running, child, end, now)
         if not self._stopping and len(self._children) < self._wanted_children:
             effects.append(Spawn(delay_s=self._boot_delay_s(child)))
-        return [*effects, *self._dispatch(now), *self._grant()]
+        return effects
 
     def lost(self, tokens: Iterable[str]) -> list[Effect]:
         """Leases are lost: tell the tasks; what they return will be dropped."""
@@ -197,7 +198,7 @@ class WorkerCore:
                 effects.append(self._tell(running, Kind.LOST, running.envelope.id))
                 effects += self._verdicts.lease_lost(running.envelope)
         self._buffer = deque(waiting for waiting in self._buffer if waiting.delivery.token not in gone)
-        return [*effects, *self._grant()]
+        return effects
 
     def stop(self, how: Stopping, now: Moment) -> list[Effect]:
         """Begin to stop, or stop more urgently."""
@@ -219,7 +220,7 @@ class WorkerCore:
                 effects += [self._kill(child) for child in list(self._children)]
             case Stopping.NO:
                 pass
-        return [*effects, *self._grant()]
+        return effects
 
     def tick(self, now: Moment) -> list[Effect]:
         """Time has passed: limits, stale messages, the grace period."""
@@ -232,7 +233,13 @@ class WorkerCore:
         effects += self._give_back_stale(now)
         if self._stopping and self._stopping < Stopping.HARD and now.mono_s >= self._deadline_s:
             effects += self.stop(Stopping(self._stopping + 1), now)
-        return [*effects, *self._grant()]
+        return effects
+
+    def next(self, now: Moment) -> list[Effect]:
+        """Fill the slots and ask for more; called once after the events of a round."""
+        effects = self._dispatch(now) if self._buffer and self._idle else []
+        effects += self._grant()
+        return effects
 
     # deciding
 
@@ -360,9 +367,9 @@ class WorkerCore:
         running.wakes = WAKES
         return Tell(child=running.child, key=running.key, kind=kind, payload=payload)
 
-    def _recycle(self, child_id: int) -> list[Effect]:
+    def _recycle(self, child_id: int, max_tasks: int) -> list[Effect]:
         child = self._children[child_id]
-        if self._max_tasks is None or child.draining or child.tasks_run < self._max_tasks:
+        if child.draining or child.tasks_run < max_tasks:
             return []
         child.draining = True
         # The replacement starts before the old one ends, so that slots stay filled.

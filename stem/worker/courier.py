@@ -101,6 +101,7 @@ class Courier:
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._failures = 0
+        self._asleep = False
         self._renew_at_s = clock.monotonic() + self._renew_every_s
         self._thread = threading.Thread(target=self._run, name="stem-courier", daemon=True)
         self.last_renewal_at: datetime | None = None
@@ -141,8 +142,11 @@ class Courier:
             self._wake()
 
     def _wake(self) -> None:
-        self._woken.set()
-        self._source.wake()
+        # While it works it looks again before it sleeps; waking it costs more
+        # than most settlements do.
+        if self._asleep:
+            self._woken.set()
+            self._source.wake()
 
     # the courier's thread
 
@@ -152,7 +156,6 @@ class Courier:
         Raises:
             StoreError: The store does not answer; nothing that was handed over is forgotten.
         """
-        self._woken.clear()
         settled = self._settle_batch()
         self._note_all()
         self._renew_if_due()
@@ -287,11 +290,17 @@ class Courier:
 
     def _wait(self) -> None:
         timeout_s = max(min(self._renew_at_s - self._clock.monotonic(), _LONGEST_WAIT_S), 0.0)
-        if self._credits > 0 and not self._stopping.is_set():
-            if not self._woken.is_set():
-                self._source.wait(timeout_s)
+        credits = self._credits
+        self._asleep = True
+        # Whatever was handed over before the line above may not have woken us.
+        if self._settles or self._notes or self._credits != credits or self._stopping.is_set():
+            pass
+        elif credits > 0:
+            self._source.wait(timeout_s)
         else:
             self._clock.wait(self._woken, timeout_s)
+        self._asleep = False
+        self._woken.clear()
 
     def _failed(self, error: StoreError) -> None:
         if not error.transient:

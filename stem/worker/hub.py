@@ -121,6 +121,7 @@ class Hub:
         if self._tick_at_s is not None and now.mono_s >= self._tick_at_s:
             self._tick_at_s = now.mono_s + TICK_S
             effects += self.core.tick(now)
+        effects += self.core.next(now)
         self._perform(effects)
         self._spawn_due(now)
 
@@ -147,7 +148,7 @@ class Hub:
         effects: list[Effect] = []
         for kind, key, payload in frames:
             if kind is Kind.READY:
-                effects += self.core.child_ready(number, payload, now)
+                self.core.child_ready(number, payload)
                 self._first_ready()
             elif kind is Kind.DONE:
                 effects += self.core.done(key, outcome_from_wire(payload[1:]), payload[0], now)

@@ -82,8 +82,18 @@ class Verdicts:
         now: datetime,
     ) -> Settle:
         """Return the settlement of an attempt that returned."""
-        ending = replace(
-            self._ending(delivery, envelope, TaskState.SUCCEEDED, now),
+        ending = Ending(
+            task_id=envelope.id,
+            state=TaskState.SUCCEEDED,
+            token=delivery.token,
+            fence=delivery.fence,
+            attempt=envelope.attempt,
+            deliveries=delivery.deliveries,
+            worker=self._worker.id,
+            queue=delivery.queue,
+            name=envelope.name,
+            finished_at=now,
+            ttl=self._ttl,
             result=result,
             started_at=started_at,
             runtime_s=runtime_s,

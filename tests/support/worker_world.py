@@ -72,12 +72,13 @@ class World:
         return Moment(self.now_s, START + timedelta(seconds=self.now_s))
 
     def took(self, effects: Sequence[Effect]) -> None:
-        self.effects += effects
+        self.effects += [*effects, *self.core.next(self.now)]
 
     def child_up(self, slots: int = 1) -> int:
         self._children += 1
         self.core.child_starting(self._children)
-        self.took(self.core.child_ready(self._children, slots, self.now))
+        self.core.child_ready(self._children, slots)
+        self.took([])
         return self._children
 
     def all(self, kind: type[E]) -> list[E]:
