@@ -127,7 +127,7 @@ class Delivery:
         queue: Where it was taken from.
         content: The message, or why its transport form could not be read.
         deliveries: How often it has been delivered in this attempt, this one included, from 1.
-        fence: Grows with every delivery of one message; a store refuses smaller ones.
+        fence: Grows with every delivery of one task id; a store refuses smaller ones.
         redelivered: Whether an earlier delivery was lost.
     """
 

@@ -199,7 +199,8 @@ class LeaseSource(Protocol):
 
     L1. A message is in exactly one place: ready, delayed, leased, dead or gone.
     L2. At most one unexpired lease exists per message; two sources never share one.
-    L3. Every delivery has a token of its own, and a fence above that of every earlier one of the message.
+    L3. Every delivery has a token of its own, and a fence above that of every earlier delivery with the
+        same task id: of the message, and of one that was replayed or published again under that id.
     L4. A token that is not current, or whose lease has lapsed, changes nothing, and the caller is told.
     L5. Leases lapse by the store's clock, never by a worker's.
     L6. A delayed message is never leased early.

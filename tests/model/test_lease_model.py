@@ -9,16 +9,12 @@ from hypothesis.stateful import run_state_machine_as_test
 from stem.testing.contracts.lease_model import lease_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from stem.testing.contracts import StackHarness
+    from model_databases import Databases
 
 
 @pytest.mark.parametrize(("adapter", "walks", "steps"), [("memory", 200, 40), ("sqlite", 60, 40)])
-def test_a_random_walk_never_leaves_the_book(
-    open_harness: Callable[[str], StackHarness], adapter: str, walks: int, steps: int
-) -> None:
-    machine = lease_machine(lambda: open_harness(adapter))
+def test_a_random_walk_keeps_to_the_book(databases: Databases, adapter: str, walks: int, steps: int) -> None:
+    machine = lease_machine(lambda: databases.open(adapter))
 
     run_state_machine_as_test(
         machine,

@@ -23,19 +23,23 @@ from stem.testing.contracts.suite import offered
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stem.message import Message
+    from stem.message import Delivery, Message
     from stem.ports.broker import PendingMessage, Settlement
     from stem.ports.results import Ending
     from stem.testing.contracts.harness import StackHarness
 
 QUEUES = ("first", "second")
 OWNERS = ("worker@one", "worker@two")
-KINDS = ("complete", "release", "release uncounted", "reschedule", "bury")
+KINDS = ("complete", "complete", "release", "release uncounted", "reschedule", "bury")
 
 delays = st.sampled_from([0, 0, 0, 5, 40]).map(lambda seconds: timedelta(seconds=seconds))
 durations = st.sampled_from([10, 30]).map(lambda seconds: timedelta(seconds=seconds))
 picks = st.integers(0, 40)
 limits = st.sampled_from([1, 2, 100])
+kinds = st.sampled_from(KINDS)
+mostly = st.sampled_from([True, True, False])
+workers = st.sampled_from([0, 1])
+queue_orders = st.sampled_from([QUEUES, QUEUES[::-1], QUEUES[:1], QUEUES[1:]])
 
 
 def lease_machine(open_harness: Callable[[], StackHarness]) -> type[LeaseMachine]:
@@ -77,15 +81,17 @@ class LeaseMachine(RuleBasedStateMachine):
         self.harness.close()
 
     @rule(
+        size=st.sampled_from([1, 1, 3]),
         queue=st.sampled_from(QUEUES),
         priority=st.sampled_from([0, 0, 5]),
         delay=delays,
-        recorded=st.booleans(),
+        recorded=st.sampled_from([True, True, False]),
     )
-    def publish(self, queue: str, priority: int, delay: timedelta, recorded: bool) -> None:
-        """A producer publishes a new task."""
-        self.count += 1
-        self._publish(f"t{self.count}", queue=queue, priority=priority, delay=delay, recorded=recorded)
+    def publish(self, size: int, queue: str, priority: int, delay: timedelta, recorded: bool) -> None:
+        """A producer publishes new tasks."""
+        for _ in range(size):
+            self.count += 1
+            self._publish(f"t{self.count}", queue=queue, priority=priority, delay=delay, recorded=recorded)
 
     @precondition(lambda self: self.count > 0)
     @rule(pick=picks, queue=st.sampled_from(QUEUES), recorded=st.booleans())
@@ -94,49 +100,37 @@ class LeaseMachine(RuleBasedStateMachine):
         known = f"t{1 + pick % self.count}"
         self._publish(known, queue=queue, priority=0, delay=timedelta(0), recorded=recorded)
 
-    @rule(
-        worker=st.sampled_from([0, 1]),
-        queues=st.sampled_from([QUEUES, QUEUES[::-1], QUEUES[:1], QUEUES[1:]]),
-        limit=limits,
-        duration=durations,
-    )
+    @rule(worker=workers, queues=queue_orders, limit=limits, duration=durations)
     def lease(self, worker: int, queues: Sequence[str], limit: int, duration: timedelta) -> None:
         """A worker leases."""
-        deliveries = self.sources[worker].lease(queues, limit=limit, duration=duration)
-        self.reference.lease(
-            [(task_id(each), each) for each in deliveries],
-            queues=queues,
-            limit=limit,
-            owner=OWNERS[worker],
-            until=self.harness.now() + duration,
-        )
+        self._lease(worker, queues, limit, duration)
+
+    @rule(worker=workers, kind=kinds, delay=delays, begins=st.booleans())
+    def work(self, worker: int, kind: str, delay: timedelta, begins: bool) -> None:
+        """A worker leases one message, begins and settles it at once."""
+        for delivery in self._lease(worker, QUEUES, 1, timedelta(seconds=30)):
+            given = self.reference.given[-1]
+            assert given.token == delivery.token
+            if begins:
+                self._start(given)
+            self._settle(worker, [(given, kind, delay)])
 
     @rule(seconds=st.sampled_from([1, 4, 9, 11, 31, 100]))
     def time_passes(self, seconds: int) -> None:
         """The store's clock goes on."""
-        self.harness.let_pass(timedelta(seconds=seconds))
-        self.reference.pass_time(self.harness.now())
+        self._let_pass(timedelta(seconds=seconds))
 
     @precondition(lambda self: self.reference.given)
     @rule(
-        worker=st.sampled_from([0, 1]),
-        orders=st.lists(st.tuples(picks, st.sampled_from(KINDS), delays), min_size=1, max_size=3),
+        worker=workers,
+        orders=st.lists(st.tuples(picks, kinds, delays), min_size=1, max_size=3),
     )
     def settle(self, worker: int, orders: list[tuple[int, str, timedelta]]) -> None:
-        """A worker settles, with any token that was ever given out."""
-        settlements = [self._settlement(self._given(pick), kind, delay) for pick, kind, delay in orders]
-
-        told = self.sources[worker].settle(settlements)
-
-        now = self.harness.now()
-        expected = [
-            self.reference.settle(settlement, delay, now)
-            for settlement, (_, _, delay) in zip(settlements, orders, strict=True)
-        ]
-        assert told == expected, f"settled {told}, expected {expected}"
+        """A worker settles, with any tokens that were ever given out."""
+        self._settle(worker, [(self._given(pick), kind, delay) for pick, kind, delay in orders])
 
     @precondition(lambda self: self.reference.given)
-    @rule(worker=st.sampled_from([0, 1]), some=st.sets(picks, min_size=1, max_size=3), duration=durations)
+    @rule(worker=workers, some=st.sets(picks, min_size=1, max_size=3), duration=durations)
     def renew(self, worker: int, some: set[int], duration: timedelta) -> None:
         """A worker renews, with any tokens that were ever given out."""
         tokens = {self._given(pick).token for pick in some}
@@ -144,86 +138,76 @@ class LeaseMachine(RuleBasedStateMachine):
         lost = self.sources[worker].renew(tokens, duration=duration)
 
         now = self.harness.now()
-        assert lost == {token for token in tokens if not self.reference.renew(token, now + duration, now)}
+        expected = {token for token in tokens if not self.reference.renew(token, now + duration, now)}
+        assert lost == expected, f"told that {lost} are lost, expected {expected}"
 
-    @rule(worker=st.sampled_from([0, 1]), limit=limits, max_deliveries=st.sampled_from([1, 2, 3]))
+    @rule(worker=workers, limit=limits, max_deliveries=st.sampled_from([1, 2, 3]))
     def reclaim(self, worker: int, limit: int, max_deliveries: int) -> None:
         """A reaper takes lapsed leases away."""
-        reclaimed = self.brokers[worker].reclaim(limit=limit, max_deliveries=max_deliveries)
-        self.reference.reclaim(reclaimed, limit=limit, max_deliveries=max_deliveries, now=self.harness.now())
+        self._reclaim(worker, limit, max_deliveries)
+
+    @precondition(lambda self: self._held())
+    @rule(pick=picks, kind=kinds, begins=st.booleans(), reclaimed=mostly, leased=mostly)
+    def oversleep(self, pick: int, kind: str, begins: bool, reclaimed: bool, leased: bool) -> None:
+        """A worker stops until its lease has lapsed, while others go on; then it wakes and settles."""
+        held = self._held()
+        given = held[pick % len(held)]
+        if begins:
+            self._start(given)
+        lapses = max(kept.until for kept in self.reference.messages.values() if kept.token == given.token)
+        self._let_pass(lapses - self.harness.now())
+        if reclaimed:
+            self._reclaim(1, 100, 3)
+        if leased:
+            self._lease(1, QUEUES, 100, timedelta(seconds=30))
+        self._finish_late(given)
+        self._settle(0, [(given, kind, timedelta(0))])
 
     @precondition(lambda self: self.reference.given)
-    @rule(pick=picks)
-    def start(self, pick: int) -> None:
-        """A worker says that it begins; unless a sound one could, it must be refused."""
+    @rule(pick=picks, begins=st.booleans())
+    def report(self, pick: int, begins: bool) -> None:
+        """A worker writes to the record of a task, with any token that was ever given out."""
         given = self._given(pick)
-        if given.task_id not in self.reference.records:
-            return
-        is_held = self.reference.held(given.token, self.harness.now()) is not None
-        if is_held or not self.reference.may_write(given):
-            note = start(
-                given.task_id,
-                at=self.harness.now(),
-                token=given.token,
-                fence=given.fence,
-                attempt=given.attempt,
-            )
-            assert self.results.start([note]) == [self.reference.start(given)]
-
-    @precondition(lambda self: self.reference.given)
-    @rule(pick=picks)
-    def finish_late(self, pick: int) -> None:
-        """A worker that has lost its task brings a result."""
-        given = self._given(pick)
-        record = self.reference.records.get(given.task_id)
-        if record is None or self.reference.may_write(given) or record.token == given.token:
-            return
-        late = ending(given.task_id, at=self.harness.now(), token=given.token, fence=given.fence)
-        assert self.results.finish([late]) == [False], "a result from a lost lease was accepted"
+        if begins:
+            self._start(given)
+        else:
+            self._finish_late(given)
 
     @precondition(lambda self: self.reference.buried)
-    @rule(pick=picks, everything=st.booleans(), limit=limits, delay=delays)
-    def replay(self, pick: int, everything: bool, limit: int, delay: timedelta) -> None:
-        """An operator replays dead letters, those that were replayed before too."""
+    @rule(pick=picks, everything=st.booleans(), limit=limits, delay=delays, times=st.sampled_from([1, 2]))
+    def replay(self, pick: int, everything: bool, limit: int, delay: timedelta, times: int) -> None:
+        """An operator replays dead letters, perhaps those that were replayed before."""
         entry = self.reference.buried[pick % len(self.reference.buried)]
         only = None if everything else entry.task_id
         query = DeadLetterQuery(ids=None if only is None else [only])
 
-        replayed = self.dead_letters.replay(query, limit=limit, delay=delay)
-
-        expected = self.reference.replay(only=only, limit=limit, delay=delay, now=self.harness.now())
-        assert [each.task_id for each in replayed] == expected
-
-    @rule(queue=st.sampled_from(QUEUES))
-    def pause(self, queue: str) -> None:
-        """An operator pauses a queue."""
-        self.queues.pause(queue)
-        self.reference.paused.add(queue)
-
-    @rule(queue=st.sampled_from(QUEUES))
-    def resume(self, queue: str) -> None:
-        """An operator resumes a queue."""
-        self.queues.resume(queue)
-        self.reference.paused.discard(queue)
+        for _ in range(times):
+            replayed = self.dead_letters.replay(query, limit=limit, delay=delay)
+            expected = self.reference.replay(only=only, limit=limit, delay=delay, now=self.harness.now())
+            assert [each.task_id for each in replayed] == expected
 
     @precondition(lambda self: self.count > 0)
-    @rule(some=st.sets(picks, min_size=1, max_size=3))
-    def cancel(self, some: set[int]) -> None:
-        """An operator cancels tasks, waiting or not."""
+    @rule(
+        action=st.sampled_from(["pause", "resume", "resume", "cancel", "purge", "forget", "forget"]),
+        queue=st.sampled_from(QUEUES),
+        some=st.sets(picks, min_size=1, max_size=3),
+    )
+    def operate(self, action: str, queue: str, some: set[int]) -> None:
+        """An operator steps in."""
         ids = {f"t{1 + pick % self.count}" for pick in some}
-        assert self.queues.cancel(ids, reason="no longer wanted") == self.reference.cancel(ids)
-
-    @rule(queue=st.sampled_from(QUEUES))
-    def purge(self, queue: str) -> None:
-        """An operator purges a queue."""
-        assert self.queues.purge(queue) == self.reference.purge(queue)
-
-    @precondition(lambda self: self.count > 0)
-    @rule(some=st.sets(picks, min_size=1, max_size=3))
-    def forget(self, some: set[int]) -> None:
-        """An operator forgets records, so that their ids may come again."""
-        ids = {f"t{1 + pick % self.count}" for pick in some}
-        assert self.results.forget(ids) == self.reference.forget(ids)
+        match action:
+            case "pause":
+                self.queues.pause(queue)
+                self.reference.paused.add(queue)
+            case "resume":
+                self.queues.resume(queue)
+                self.reference.paused.discard(queue)
+            case "cancel":
+                assert self.queues.cancel(ids, reason="no longer wanted") == self.reference.cancel(ids)
+            case "purge":
+                assert self.queues.purge(queue) == self.reference.purge(queue)
+            case _:
+                assert self.results.forget(ids) == self.reference.forget(ids)
 
     @invariant()
     def each_message_is_in_its_place(self) -> None:
@@ -294,6 +278,63 @@ class LeaseMachine(RuleBasedStateMachine):
             now=self.harness.now(),
         )
         assert told == [expected], f"published {told}, expected {expected}"
+
+    def _lease(self, worker: int, queues: Sequence[str], limit: int, duration: timedelta) -> list[Delivery]:
+        deliveries = self.sources[worker].lease(queues, limit=limit, duration=duration)
+        self.reference.lease(
+            [(task_id(each), each) for each in deliveries],
+            queues=queues,
+            limit=limit,
+            owner=OWNERS[worker],
+            until=self.harness.now() + duration,
+        )
+        return deliveries
+
+    def _let_pass(self, duration: timedelta) -> None:
+        self.harness.let_pass(duration)
+        self.reference.pass_time(self.harness.now())
+
+    def _settle(self, worker: int, orders: Sequence[tuple[Given, str, timedelta]]) -> None:
+        settlements = [self._settlement(given, kind, delay) for given, kind, delay in orders]
+
+        told = self.sources[worker].settle(settlements)
+
+        now = self.harness.now()
+        expected = [
+            self.reference.settle(settlement, delay, now)
+            for settlement, (_, _, delay) in zip(settlements, orders, strict=True)
+        ]
+        assert told == expected, f"settled {told}, expected {expected}"
+
+    def _reclaim(self, worker: int, limit: int, max_deliveries: int) -> None:
+        reclaimed = self.brokers[worker].reclaim(limit=limit, max_deliveries=max_deliveries)
+        now = self.harness.now()
+        self.reference.reclaim(reclaimed, limit=limit, max_deliveries=max_deliveries, now=now)
+
+    def _start(self, given: Given) -> None:
+        # No worker starts what it knows that it has lost; what it does not know must be refused.
+        record = self.reference.records.get(given.task_id)
+        is_held = self.reference.held(given.token, self.harness.now()) is not None
+        if record is not None and (is_held or not self.reference.may_write(given)):
+            note = start(
+                given.task_id,
+                at=self.harness.now(),
+                token=given.token,
+                fence=given.fence,
+                attempt=given.attempt,
+            )
+            assert self.results.start([note]) == [self.reference.start(given)]
+
+    def _finish_late(self, given: Given) -> None:
+        # Where the record is still the delivery's own, it may write (R3), or has written (R9).
+        record = self.reference.records.get(given.task_id)
+        if record is not None and record.token != given.token and not self.reference.may_write(given):
+            late = ending(given.task_id, at=self.harness.now(), token=given.token, fence=given.fence)
+            assert self.results.finish([late]) == [False], "a result from a lost lease was accepted"
+
+    def _held(self) -> list[Given]:
+        now = self.harness.now()
+        return [given for given in self.reference.given if self.reference.held(given.token, now)]
 
     def _given(self, pick: int) -> Given:
         # The last ones are the likeliest to be held; all others are stale.

@@ -8,7 +8,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from stem.message import Message
-from stem.ports.broker import Release
+from stem.ports.broker import Complete, Release
 from stem.testing.contracts.samples import (
     EVERY_DEAD_LETTER,
     LEASE,
@@ -121,6 +121,20 @@ class LeasingContract(Contract):
         source.settle([every_settlement(last, at=harness.now())["bury"]])
         offered(harness.stack.dead_letters).replay(EVERY_DEAD_LETTER, limit=10)
         fences.append(lease_one(source).fence)
+
+        assert fences == sorted(set(fences))
+
+    def test_l3_fences_grow_when_an_id_is_published_again(
+        self, harness: StackHarness, broker: Broker, source: LeaseSource
+    ) -> None:
+        # Celery retries by publishing the id again, and the record would refuse a smaller fence for ever.
+        fences: list[int] = []
+        for _ in range(3):
+            broker.publish([publication("t", recorded=False)])
+            for _ in range(3):
+                fences.append((delivery := lease_one(source)).fence)
+                source.settle([Release(token=delivery.token)])
+            source.settle([Complete(token=lease_one(source).token)])
 
         assert fences == sorted(set(fences))
 

@@ -197,7 +197,8 @@ class Reference:
         }
         assert len(reclaimed) == min(limit, len(lapsed)), "reclaimed too few or too many"
         for each in reclaimed:
-            kept = lapsed.pop(each.task_id)
+            kept = lapsed.pop(each.task_id, None)
+            assert kept is not None, f"the lease of {each.task_id} has not lapsed"
             facts = (each.queue, each.deliveries, each.owner, each.buried)
             assert facts == (kept.queue, kept.deliveries, kept.owner, kept.deliveries >= max_deliveries)
             self._take_away(kept, buried=each.buried, now=now)
