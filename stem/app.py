@@ -238,33 +238,33 @@ class Stem:
     @property
     def broker(self) -> Broker:
         """Where messages are published and leased."""
-        return self._offered(self._broker_stack.broker, "broker_url", "take messages")
+        return self._offered(self._joined.broker, "broker_url", "take messages")
 
     @property
     def queues(self) -> QueueAdmin:
         """Looks into queues."""
-        return self._offered(self._broker_stack.queues, "broker_url", "list queues")
+        return self._offered(self._joined.queues, "broker_url", "list queues")
 
     @property
     def dead_letters(self) -> DeadLetters:
         """The buried messages."""
-        return self._offered(self._broker_stack.dead_letters, "broker_url", "keep dead letters")
+        return self._offered(self._joined.dead_letters, "broker_url", "keep dead letters")
 
     @property
     def results(self) -> Results:
         """The task records."""
-        return self._offered(self._result_stack.results, "result_backend_url", "keep results")
+        return self._offered(self._joined.results, "result_backend_url", "keep results")
 
     @property
     def heartbeats_store(self) -> Heartbeats:
         """Where workers say that they are alive."""
-        return self._offered(self._result_stack.heartbeats, "result_backend_url", "keep heartbeats")
+        return self._offered(self._joined.heartbeats, "result_backend_url", "keep heartbeats")
 
     @property
     def revokes(self) -> Revokes:
         """The revocations."""
         url = self.settings.revoke_store_url
-        stack = self._broker_stack if url is None else self._stack(url, "revoke_store_url")
+        stack = self._joined if url is None else self._stack(url, "revoke_store_url")
         return self._offered(stack.revokes, "revoke_store_url", "keep revocations")
 
     def heartbeats(self) -> list[Heartbeat]:
@@ -282,20 +282,23 @@ class Stem:
             self._stacks.popitem()[1].close()
 
     @property
-    def _broker_stack(self) -> Stack:
-        return self._stack(self.settings.broker_url, "broker_url")
+    def _joined(self) -> Stack:
+        """The broker's database, with the result store where that is another one."""
+        settings = self.settings
+        broker = self._stack(settings.broker_url, "broker_url")
+        if settings.result_backend_url is None:
+            return broker
+        stores = self._stack(settings.result_backend_url, "result_backend_url")
+        if stores.identity == broker.identity:
+            return broker
+        identity = f"{broker.identity} {stores.identity}"
+        if identity not in self._stacks:
+            from stem.two_stores import join_stacks
 
-    @property
-    def _result_stack(self) -> Stack:
-        url = self.settings.result_backend_url
-        if url is None:
-            return self._broker_stack
-        stack = self._stack(url, "result_backend_url")
-        if stack.identity != self._broker_stack.identity:
-            raise ConfigurationError(
-                problems=["result_backend_url: expected the broker's database; leave it unset to use that"]
+            self._stacks[identity] = join_stacks(
+                broker, stores, result_ttl=settings.result_ttl, clock=self.clock
             )
-        return stack
+        return self._stacks[identity]
 
     def _stack(self, url: str, setting: str) -> Stack:
         if url not in self._stacks:

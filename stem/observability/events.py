@@ -15,6 +15,7 @@ EVENTS: Final[dict[str, str]] = {
     "child.ended": "A child process has exited; what it ran is run again.",
     "child.stuck": "A child process takes no messages; it is killed.",
     "courier.failed": "The worker met an error in itself while it talked to the broker; it stops.",
+    "delivery.dropped": "Messages were removed unrun: their tasks had ended, or run from another copy.",
     "lease.buried": "A message was delivered too often and lies in the dead letters.",
     "lease.lost": "The store says that leases are gone; their tasks are told to stop.",
     "lease.reclaimed": "A lease lapsed, its worker being dead or cut off; its message is ready again.",

@@ -11,6 +11,7 @@ from stem import Stem
 from stem.app import load
 from stem.errors import AppNotFoundError, ConfigurationError, UnknownAdapterError
 from stem.retry import RetryPolicy
+from stem.states import TaskState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,11 +98,17 @@ def test_an_unknown_scheme_names_the_known_ones() -> None:
         _ = Stem("a", broker="nonsense://host").broker
 
 
-def test_a_result_store_of_its_own_is_refused_for_now() -> None:
+def test_a_result_store_of_its_own_is_joined_with_the_broker() -> None:
     app = Stem("a", broker="memory://one", result_backend="memory://two")
 
-    with pytest.raises(ConfigurationError, match="result_backend_url"):
-        _ = app.results
+    handle = app.send_task("work")
+
+    assert not app.broker.capabilities.atomic_results
+    assert handle.state is TaskState.QUEUED
+    assert [stats.ready for stats in app.queues.stats(["default"])] == [1]
+    assert app.broker is app.broker
+    app.close()
+    app.close()
 
 
 def test_the_same_database_named_twice_is_one() -> None:
