@@ -7,6 +7,7 @@ from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from stem.codecs import pack
 from stem.message import Message
 from stem.ports.broker import Complete, Release
 from stem.testing.contracts.samples import (
@@ -21,6 +22,7 @@ from stem.testing.contracts.samples import (
     every_settlement,
     lease,
     lease_one,
+    message,
     publication,
     publish,
     rescheduling,
@@ -124,13 +126,14 @@ class LeasingContract(Contract):
 
         assert fences == sorted(set(fences))
 
+    @needs("publish_raw")
     def test_l3_fences_grow_when_an_id_is_published_again(
-        self, harness: StackHarness, broker: Broker, source: LeaseSource
+        self, harness: StackHarness, source: LeaseSource
     ) -> None:
         # Celery retries by publishing the id again, and the record would refuse a smaller fence for ever.
         fences: list[int] = []
         for _ in range(3):
-            broker.publish([publication("t", recorded=False)])
+            harness.publish_raw(QUEUE, pack(message("t"), queue=QUEUE))
             for _ in range(3):
                 fences.append((delivery := lease_one(source)).fence)
                 source.settle([Release(token=delivery.token)])
