@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 class Watch(Protocol):
     """Tells that another connection has committed something. Owned by one thread."""
 
+    def changed(self) -> bool:
+        """Return whether another connection has committed since the last call, or the watch was made."""
+        ...
+
     def pause(self, seconds: float, *, woken: Event) -> None:
-        """Block until a commit after the last pause, or after the watch was made, or for ``seconds``.
+        """Block until `changed`, or for ``seconds``.
 
         Args:
             seconds: Above 0.

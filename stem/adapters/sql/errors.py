@@ -79,6 +79,7 @@ _SQLITE: Final = {
     # that a full disk shows here and not as a signal in the middle of a write.
     sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,
     sqlite3.SQLITE_CORRUPT: _CORRUPT,
+    sqlite3.SQLITE_IOERR_SHORT_READ: _CORRUPT,
     sqlite3.SQLITE_NOTADB: _FOREIGN,
     sqlite3.SQLITE_FORMAT: _FOREIGN,
     sqlite3.SQLITE_READONLY: _READ_ONLY,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from stem.adapters.sql.database import Database, Transaction
+    from stem.adapters.sql.dialect import Watch
     from stem.adapters.sql.messages import Claimed
     from stem.clock import Clock
     from stem.message import Message
@@ -56,7 +57,7 @@ class Taken:
 
 
 class ForeignQueues:
-    """The message tables as a Kombu channel needs them. Any thread."""
+    """The message tables as a Kombu channel needs them. Any thread, but one at a time for `take`."""
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
         self._database = database
@@ -65,6 +66,10 @@ class ForeignQueues:
         self._queues = SqlQueues(database, self._tables)
         self._clock = clock
         self._hand_on_at_s = clock.monotonic()
+        self._own = database.own()
+        self._watch: Watch | None = None
+        # Queues found empty since the last commit, and when the next delayed message of each is due.
+        self._empty: dict[str, int | None] = {}
 
     def check(self) -> None:
         """Connect once, so that a database that cannot be used shows at once."""
@@ -94,19 +99,39 @@ class ForeignQueues:
             keep: False removes the message at once, for consumers that do not acknowledge.
         """
         self._hand_on()
-        with self._database.read("get") as transaction:
-            outlook = self._tables.messages.outlook(transaction, json.dumps([queue]))
-        if not outlook.stocked:
+        if self._is_empty(queue):
             return None
         with self._database.write("get") as transaction:
-            if outlook.stocked[queue]:
-                self._tables.messages.promote(transaction, queue)
+            self._tables.messages.promote(transaction, queue)
             message = self._claim(transaction, queue, lease)
             if message is None:
                 return None
             if not keep:
                 self._tables.messages.remove(transaction, [message.id])
         return Taken(token=message.token, payload=message.payload, redelivered=message.deliveries > 1)
+
+    def _is_empty(self, queue: str) -> bool:
+        # Asked twenty times a second for each queue of an idle consumer, so it has to be cheap.
+        if self._is_known_empty(queue):
+            return True
+        with self._own.read("get") as transaction:
+            outlook = self._tables.messages.outlook(transaction, json.dumps([queue]))
+        if outlook.stocked:
+            return False
+        self._empty[queue] = outlook.next_us
+        return True
+
+    def _is_known_empty(self, queue: str) -> bool:
+        with self._database.translated("get"):
+            connection = self._own.connection()
+            if self._watch is None:
+                self._watch = self._database.dialect.watch(self._own.connection)
+            if self._watch.changed():
+                self._empty.clear()
+            if queue not in self._empty:
+                return False
+            next_us = self._empty[queue]
+            return next_us is None or next_us > self._database.dialect.now_us(connection)
 
     def _claim(self, transaction: Transaction, queue: str, lease: timedelta) -> Claimed | None:
         owner = f"{_OWNERS}{os.getpid()}@{socket.gethostname()}"

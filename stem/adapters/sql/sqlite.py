@@ -211,23 +211,25 @@ class _CommitWatch:
         self._poll_s = _FASTEST_POLL_S
         self._seen = self._commits()
 
-    def _commits(self) -> int:
+    def _commits(self) -> tuple[object, int]:
         # The driver's own cursor: SQLAlchemy's way to it would cost ten times the pragma itself.
+        # Counts of two connections have nothing to do with each other, so each goes with its own.
         raw: Any = self._connection().connection.dbapi_connection
-        return int(raw.execute("PRAGMA data_version").fetchone()[0])
+        return raw, raw.execute("PRAGMA data_version").fetchone()[0]
+
+    def changed(self) -> bool:
+        """Return whether another connection has committed since the last call, or the watch was made."""
+        before, self._seen = self._seen, self._commits()
+        return before != self._seen
 
     def pause(self, seconds: float, *, woken: Event) -> None:
-        """Block until a commit by another connection, or for ``seconds``."""
+        """Block until `changed`, or for ``seconds``."""
         deadline = self._clock.monotonic() + seconds
-        while self._commits_unseen() is False:
+        while not self.changed():
             left = deadline - self._clock.monotonic()
             if left <= 0 or self._clock.wait(woken, min(left, self._poll_s)):
                 return
             self._poll_s = min(self._poll_s * _POLL_GROWTH, _SLOWEST_POLL_S)
-
-    def _commits_unseen(self) -> bool:
-        before, self._seen = self._seen, self._commits()
-        return before != self._seen
 
     def quicken(self) -> None:
         """Poll every 5 ms again."""
