@@ -47,6 +47,11 @@ LOOK_AHEAD_S: Final = 0.05
 
 MAX_LOOK_AHEAD: Final = 200
 
+SEND_AHEAD_S: Final = 0.004
+"""A child that runs one attempt at a time is given as many jobs ahead as it runs in this time."""
+
+MAX_SEND_AHEAD: Final = 16
+
 WAKES: Final = 20
 """How often a task that was told something is woken again, a tick apart.
 
@@ -79,6 +84,8 @@ class WorkerCore:
         children: How many child processes there are to be.
         grace_s: Seconds that a warm stop waits for running tasks.
         max_tasks_per_child: A child is replaced after so many; None is never.
+        send_ahead: Whether children run what they are given one after the other, in order,
+            so that the first of it is what runs.
     """
 
     def __init__(
@@ -89,12 +96,14 @@ class WorkerCore:
         children: int,
         grace_s: float,
         max_tasks_per_child: int | None = None,
+        send_ahead: bool = False,
     ) -> None:
         self._verdicts = verdicts
         self._facts = facts
         self._wanted_children = children
         self._grace_s = grace_s
         self._max_tasks = max_tasks_per_child
+        self._sends_ahead = send_ahead
         self._children: dict[int, ChildState] = {}
         self._idle: deque[int] = deque()
         self._buffer: deque[Buffered] = deque()
@@ -132,7 +141,7 @@ class WorkerCore:
 
     def running(self) -> list[RunningTask]:
         """Return what is running; a copy that any thread may ask for."""
-        return list(self._running.values())
+        return [task for task in list(self._running.values()) if task.started is not None]
 
     # events
 
@@ -165,21 +174,27 @@ class WorkerCore:
             return []
         self._measure(runtime_s)
         child = self._children[running.child]
-        child.keys.discard(key)
         child.tasks_run += 1
-        if not child.draining:
-            self._idle.append(running.child)
         effects = [] if running.lost else self._settle(running, outcome, runtime_s, now)
+        self._leave(running, child, now)
         if self._max_tasks is not None:
             effects += self._recycle(running.child, self._max_tasks)
         return effects
+
+    def forgotten(self, key: int, now: Moment) -> list[Effect]:
+        """A child told that it will not start an attempt that it was given ahead."""
+        running = self._forget(key)
+        if running is None:
+            return []
+        self._leave(running, self._children[running.child], now)
+        return [] if running.lost else [self._give_back(running.delivery)]
 
     def child_gone(self, child_id: int, end: ChildEnd, now: Moment) -> list[Effect]:
         """A child's process has ended."""
         child = self._children.pop(child_id)
         self._idle = deque(idle for idle in self._idle if idle != child_id)
         effects: list[Effect] = []
-        for key in sorted(child.keys):
+        for key in child.keys:
             running = self._forget(key)
             if running is not None and not running.lost:
                 effects += self._abandoned(running, child, end, now)
@@ -195,8 +210,7 @@ class WorkerCore:
             running = self._running.get(self._by_token.get(token, 0))
             if running is not None and not running.lost:
                 running.lost = True
-                effects.append(self._tell(running, Kind.LOST, running.envelope.id))
-                effects += self._verdicts.lease_lost(running.envelope)
+                effects += self._lose(running)
         self._buffer = deque(waiting for waiting in self._buffer if waiting.delivery.token not in gone)
         return effects
 
@@ -207,14 +221,15 @@ class WorkerCore:
         self._stopping = how
         effects: list[Effect] = [self._give_back(waiting.delivery) for waiting in self._buffer]
         self._buffer.clear()
+        for child in self._children.values():
+            effects += self._recall(child)
         match how:
             case Stopping.WARM:
                 self._deadline_s = now.mono_s + self._grace_s
             case Stopping.SOFT:
                 self._deadline_s = now.mono_s + SOFT_GRACE_S
                 effects += [
-                    self._tell(running, Kind.INTERRUPT, interruption.shutdown())
-                    for running in self._running.values()
+                    self._tell(running, Kind.INTERRUPT, interruption.shutdown()) for running in self.running()
                 ]
             case Stopping.HARD:
                 effects += [self._kill(child) for child in list(self._children)]
@@ -225,8 +240,8 @@ class WorkerCore:
     def tick(self, now: Moment) -> list[Effect]:
         """Time has passed: limits, stale messages, the grace period."""
         effects: list[Effect] = []
-        for running in list(self._running.values()):
-            effects += self._watch(running, now.mono_s - running.started.mono_s, now)
+        for running in self.running():
+            effects += self._watch(running, now)
         for child_id, child in self._children.items():
             if child.kill_at_s is not None and (child.kill_at_s <= now.mono_s or len(child.keys) <= 1):
                 effects.append(self._kill(child_id))
@@ -237,7 +252,7 @@ class WorkerCore:
 
     def next(self, now: Moment) -> list[Effect]:
         """Fill the slots and ask for more; called once after the events of a round."""
-        effects = self._dispatch(now) if self._buffer and self._idle else []
+        effects = self._dispatch(now) if self._buffer else []
         effects += self._grant()
         return effects
 
@@ -273,6 +288,23 @@ class WorkerCore:
             if child.draining:
                 continue
             effects.append(self._run(child_id, child, self._buffer.popleft(), now))
+        if self._buffer and self._sends_ahead:
+            effects += self._send_ahead(now)
+        return effects
+
+    def _send_ahead(self, now: Moment) -> list[Effect]:
+        ahead = min(int(SEND_AHEAD_S / max(self._average_s or 1.0, 1e-5)), MAX_SEND_AHEAD)
+        effects: list[Effect] = []
+        for child_id, child in self._children.items():
+            if not child.slots or child.draining or len(child.keys) > 1 + ahead // 2:
+                continue
+            room = 1 + ahead - len(child.keys)
+            if self._max_tasks is not None:
+                room = min(room, self._max_tasks - child.tasks_run - len(child.keys))
+            effects += [
+                self._run(child_id, child, self._buffer.popleft(), now)
+                for _ in range(min(room, len(self._buffer)))
+            ]
         return effects
 
     def _run(self, child_id: int, child: ChildState, waiting: Buffered, now: Moment) -> Effect:
@@ -285,19 +317,20 @@ class WorkerCore:
             child=child_id,
             delivery=delivery,
             envelope=envelope,
-            started=now,
+            started=now if len(child.keys) < child.slots else None,
             soft_s=soft_s,
             hard_s=hard_s,
         )
         self._by_token[delivery.token] = key
-        child.keys.add(key)
+        child.keys[key] = None
         assert not isinstance(delivery.content, Refusal)
         job = Job(key=key, message=delivery.content, queue=delivery.queue, deliveries=delivery.deliveries)
         return Run(child=child_id, job=job)
 
     def _settle(self, running: RunningTask, outcome: Outcome, runtime_s: float, now: Moment) -> list[Effect]:
         self.processed += 1
-        delivery, envelope, started = running.delivery, running.envelope, running.started.wall
+        delivery, envelope = running.delivery, running.envelope
+        started = (running.started or now).wall
         match outcome:
             case Succeeded(result=result):
                 return [self._verdicts.succeeded(delivery, envelope, result, started, runtime_s, now.wall)]
@@ -313,24 +346,27 @@ class WorkerCore:
                 assert_never(outcome)
 
     def _abandoned(self, running: RunningTask, child: ChildState, end: ChildEnd, now: Moment) -> list[Effect]:
-        delivery, envelope = running.delivery, running.envelope
-        runtime_s = now.mono_s - running.started.mono_s
+        delivery, envelope, started = running.delivery, running.envelope, running.started
+        # Not started, or killed for another task, or because the worker stops: nobody's fault.
+        if started is None or (child.killed and child.overdue != running.key):
+            return [self._give_back(delivery)]
+        runtime_s = now.mono_s - started.mono_s
         if child.overdue == running.key:
             return [
                 self._verdicts.overdue(
-                    delivery, envelope, running.hard_s or 0.0, running.started.wall, runtime_s, now.wall
+                    delivery, envelope, running.hard_s or 0.0, started.wall, runtime_s, now.wall
                 )
             ]
-        if child.killed:  # killed for another task, or because the worker stops
-            return [self._give_back(delivery)]
         return [
-            self._verdicts.child_lost(
-                delivery, envelope, end.exit_code, running.started.wall, runtime_s, now.wall
-            )
+            self._verdicts.child_lost(delivery, envelope, end.exit_code, started.wall, runtime_s, now.wall)
         ]
 
-    def _watch(self, running: RunningTask, elapsed_s: float, now: Moment) -> list[Effect]:
+    def _watch(self, running: RunningTask, now: Moment) -> list[Effect]:
+        assert running.started is not None
+        elapsed_s = now.mono_s - running.started.mono_s
         effects: list[Effect] = []
+        if elapsed_s >= STALE_AFTER_S:
+            effects += self._recall(self._children[running.child])
         if not running.noted and elapsed_s >= NOTE_AFTER_S and not running.lost:
             running.noted = True
             effects.append(
@@ -352,7 +388,7 @@ class WorkerCore:
             return []
         child.overdue = running.key
         child.draining = True
-        if len(child.keys) == 1:
+        if child.slots == 1 or len(child.keys) == 1:
             return [self._kill(running.child)]
         child.kill_at_s = now.mono_s + SOFT_GRACE_S  # its siblings may finish first
         return []
@@ -362,6 +398,24 @@ class WorkerCore:
         child.killed = child.draining = True
         child.kill_at_s = None
         return Kill(child=child_id)
+
+    def _lose(self, running: RunningTask) -> list[Effect]:
+        if running.started is None:
+            return self._recall(self._children[running.child])
+        told = self._tell(running, Kind.LOST, running.envelope.id)
+        return [told, *self._verdicts.lease_lost(running.envelope)]
+
+    def _recall(self, child: ChildState) -> list[Effect]:
+        """Ask a child not to start what waits in it behind another attempt."""
+        effects: list[Effect] = []
+        for key in child.keys:
+            waiting = self._running[key]
+            if waiting.started is None and not waiting.recalled:
+                waiting.recalled = True
+                effects.append(Tell(child=waiting.child, key=key, kind=Kind.FORGET, payload=None))
+        if effects:
+            self._running[next(iter(child.keys))].wakes = WAKES
+        return effects
 
     def _tell(self, running: RunningTask, kind: Kind, payload: object) -> Effect:
         running.wakes = WAKES
@@ -394,6 +448,16 @@ class WorkerCore:
         return effects
 
     # keeping count
+
+    def _leave(self, running: RunningTask, child: ChildState, now: Moment) -> None:
+        """Take an attempt out of its child, and let the next one behind it begin."""
+        del child.keys[running.key]
+        if len(child.keys) < child.slots:
+            if not child.draining:
+                self._idle.append(running.child)
+        elif child.slots == 1:
+            following = self._running[next(iter(child.keys))]
+            following.started = following.started or now
 
     def _forget(self, key: int) -> RunningTask | None:
         running = self._running.pop(key, None)

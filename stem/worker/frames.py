@@ -29,10 +29,14 @@ class Kind(IntEnum):
     """To the child: raise an error inside the attempt."""
     DRAIN = 4
     """To the child: exit once nothing runs."""
-    READY = 5
+    FORGET = 5
+    """To the child: do not start this attempt, if it has not started."""
+    READY = 6
     """From the child: tasks are imported; so many slots."""
-    DONE = 6
+    DONE = 7
     """From the child: the attempt's outcome."""
+    FORGOTTEN = 8
+    """From the child: the attempt was not started and never will be."""
 
 
 def write_frame(kind: Kind, key: int, payload: Any = None) -> bytes:

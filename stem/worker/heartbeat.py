@@ -137,14 +137,15 @@ class HeartbeatWriter:
         )
 
     def _inflight(self, task: RunningTask, renewed: datetime | None) -> InflightTask:
-        held_since = task.started.wall if renewed is None else max(renewed, task.started.wall)
+        started_at = task.started.wall if task.started else self._clock.wall()
+        held_since = started_at if renewed is None else max(renewed, started_at)
         return InflightTask(
             task_id=task.envelope.id,
             name=task.envelope.name,
             queue=task.delivery.queue,
             attempt=task.envelope.attempt,
             deliveries=task.delivery.deliveries,
-            started_at=task.started.wall,
+            started_at=started_at,
             lease_until=held_since + self._lease,
         )
 

@@ -55,18 +55,28 @@ class ChildEnd:
 
 @dataclass(slots=True, kw_only=True)
 class RunningTask:
-    """An attempt that a child is running."""
+    """An attempt that a child has been given.
+
+    Attributes:
+        started: When it began; None while it waits in the child behind another one.
+        noted: Whether its record says that it runs.
+        told: Whether its soft limit was told.
+        lost: Whether its lease is lost, so that its outcome is dropped.
+        recalled: Whether the child was asked not to start it.
+        wakes: How often its child is still to be woken.
+    """
 
     key: int
     child: int
     delivery: Delivery
     envelope: Envelope
-    started: Moment
+    started: Moment | None
     soft_s: float | None
     hard_s: float | None
     noted: bool = False
     told: bool = False
     lost: bool = False
+    recalled: bool = False
     wakes: int = 0
 
 
@@ -76,14 +86,14 @@ class ChildState:
 
     Attributes:
         slots: 0 until it is ready.
-        keys: The attempts that it runs.
+        keys: The attempts that it was given, in that order, as keys of a dict.
         draining: It is given nothing more.
         overdue: The attempt that ran for its hard limit.
         kill_at_s: When it is killed, by the monotonic clock, unless its other attempts end before.
     """
 
     slots: int = 0
-    keys: set[int] = field(default_factory=set[int])
+    keys: dict[int, None] = field(default_factory=dict[int, None])
     tasks_run: int = 0
     draining: bool = False
     killed: bool = False

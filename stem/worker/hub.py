@@ -152,6 +152,8 @@ class Hub:
                 self._first_ready()
             elif kind is Kind.DONE:
                 effects += self.core.done(key, outcome_from_wire(payload[1:]), payload[0], now)
+            elif kind is Kind.FORGOTTEN:
+                effects += self.core.forgotten(key, now)
         return effects
 
     def _first_ready(self) -> None:

@@ -60,6 +60,18 @@ class Link:
         """Return the next frame that has been read already, or None."""
         return self._waiting.popleft() if self._waiting else None
 
+    def withdraw(self, key: int) -> bool:
+        """Take a job back that has been read and not been received; return whether there was one."""
+        for frame in self._waiting:
+            if frame[0] is Kind.RUN and frame[1] == key:
+                self._waiting.remove(frame)
+                return True
+        return False
+
+    def forgotten(self, key: int) -> None:
+        """Say that an attempt was not started and never will be."""
+        self._send(write_frame(Kind.FORGOTTEN, key))
+
     def ready(self, slots: int) -> None:
         """Say that tasks can be run, so many at once."""
         self._send(self.ready_frame(slots))

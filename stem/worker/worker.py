@@ -241,6 +241,7 @@ class Worker:
             children=options.concurrency if options.pool == "prefork" else 1,
             grace_s=options.grace.total_seconds(),
             max_tasks_per_child=options.max_tasks_per_child,
+            send_ahead=options.pool in {"prefork", "solo"},
         )
 
     def _child_spec(self) -> ChildSpec:

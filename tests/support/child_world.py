@@ -55,11 +55,9 @@ class HubEnd:
         return self._frames.pop(0)
 
     def outcome(self, *, wake: bool = False) -> Outcome:
-        """Wait for the next outcome, waking the child again and again like a hub, if asked to."""
-        while wake and not self._frames:
-            self.wake()
-            if select.select([self.sock], [], [], 0.05)[0]:
-                break
+        """Wait for the next outcome, waking the child like a hub if asked to."""
+        if wake:
+            self.wake_until_heard()
         kind, _, payload = self.receive()
         assert kind is Kind.DONE
         return outcome_from_wire(payload[1:])
@@ -67,6 +65,13 @@ class HubEnd:
     def wake(self) -> None:
         """Wake a child that runs tasks in its main thread; here, this process's."""
         os.kill(os.getpid(), signal.SIGUSR1)
+
+    def wake_until_heard(self) -> None:
+        """Wake the child until it sends something."""
+        while not self._frames:
+            self.wake()
+            if select.select([self.sock], [], [], 0.05)[0]:
+                return
 
     def close(self) -> None:
         """Close both ends."""

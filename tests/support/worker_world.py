@@ -46,7 +46,13 @@ class World:
     """Drives a core and remembers every effect."""
 
     def __init__(
-        self, *, children: int = 1, slots: int = 1, max_tasks: int | None = None, facts: Facts | None = None
+        self,
+        *,
+        children: int = 1,
+        slots: int = 1,
+        max_tasks: int | None = None,
+        facts: Facts | None = None,
+        send_ahead: bool = False,
     ) -> None:
         self.core = WorkerCore(
             verdicts=Verdicts(
@@ -58,6 +64,7 @@ class World:
             children=children,
             grace_s=10.0,
             max_tasks_per_child=max_tasks,
+            send_ahead=send_ahead,
         )
         self.now_s = 100.0
         self.effects: list[Effect] = []

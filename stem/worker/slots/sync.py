@@ -2,6 +2,7 @@
 
 The main thread runs the task, so nobody reads the socket meanwhile. The hub
 sends a frame and then SIGUSR1; the handler reads the frame and acts on it.
+Jobs may be sent ahead; they wait in the link until the one before has ended.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from stem.clock import Clock
     from stem.worker.attempt import AttemptRunner
-    from stem.worker.link import Link
+    from stem.worker.link import Frame, Link
 
 WAKE_SIGNAL = signal.SIGUSR1
 """Tells a child that runs tasks in its main thread to look at its socket."""
@@ -48,7 +49,7 @@ class SyncSlots:
         before = signal.signal(WAKE_SIGNAL, self._on_wake)
         try:
             self._link.ready(1)
-            while (frame := self._link.receive()) is not None:
+            while (frame := self._next()) is not None:
                 kind, key, payload = frame
                 if kind is Kind.DRAIN:
                     return
@@ -58,6 +59,11 @@ class SyncSlots:
             signal.signal(WAKE_SIGNAL, before)
             if self._loop is not None:
                 self._loop.close()
+
+    def _next(self) -> Frame | None:
+        if self._woken:  # by a frame behind the jobs that were sent ahead
+            self._look()
+        return self._link.receive()
 
     def _run(self, job: Job) -> None:
         started_s = self._clock.monotonic()
@@ -103,6 +109,8 @@ class SyncSlots:
     def _look(self) -> None:
         self._woken = False
         for kind, key, payload in self._link.peek():
+            if kind is Kind.FORGET and self._link.withdraw(key):
+                self._link.forgotten(key)
             if key != self._key:
                 continue
             if kind is Kind.LOST and not self._cancellation.lease_lost:

@@ -361,6 +361,121 @@ def test_children_that_die_before_they_are_ready_start_ever_later() -> None:
     assert delays == [0.5, 1.0, 2.0, 4.0]
 
 
+def ahead(*, max_tasks: int | None = None) -> World:
+    """Return a world whose one child runs one task and was given three more ahead."""
+    world = World(send_ahead=True, max_tasks=max_tasks)
+    world.arrive()
+    world.finish(SUCCEEDED, runtime_s=0.0001)
+    world.effects.clear()
+    for _ in range(4):
+        world.arrive()
+    return world
+
+
+def keys(world: World) -> list[int]:
+    return [run.job.key for run in world.all(Run)]
+
+
+def test_short_tasks_are_sent_ahead_and_only_the_first_has_started() -> None:
+    world = ahead()
+
+    assert len(keys(world)) == 4
+    assert [task.key for task in world.core.running()] == keys(world)[:1]
+
+
+def test_the_next_one_begins_when_the_one_before_has_ended() -> None:
+    world = ahead()
+    world.now_s += 5.0
+
+    world.finish(SUCCEEDED, key=keys(world)[0])
+
+    (running,) = world.core.running()
+    assert running.key == keys(world)[1]
+    assert running.started == world.now
+
+
+def test_nothing_is_sent_ahead_of_tasks_that_take_their_time() -> None:
+    world = World(send_ahead=True)
+    world.arrive()
+    world.finish(SUCCEEDED, runtime_s=1.0)
+    world.effects.clear()
+
+    world.arrive()
+    world.arrive()
+
+    assert len(keys(world)) == 1
+
+
+def test_a_child_is_never_given_more_than_it_may_run() -> None:
+    world = ahead(max_tasks=3)
+
+    assert len(keys(world)) == 2
+
+
+def test_what_waits_behind_a_long_task_is_called_back() -> None:
+    world = ahead()
+
+    world.pass_time(0.3)
+
+    assert [tell.key for tell in world.all(Tell) if tell.kind is Kind.FORGET] == keys(world)[1:]
+    world.pass_time(0.05)
+    assert world.all(Wake)
+    world.took(world.core.forgotten(keys(world)[1], world.now))
+    assert world.settlements() == [Release(token="token-3", counted=False)]
+
+
+def test_a_recalled_task_that_had_begun_after_all_counts() -> None:
+    world = ahead()
+    world.pass_time(0.3)
+
+    world.finish(SUCCEEDED, key=keys(world)[0])
+    world.finish(SUCCEEDED, key=keys(world)[1])
+
+    assert all(isinstance(settlement, Complete) for settlement in world.settlements())
+
+
+def test_only_the_running_task_is_held_against_a_process_that_died() -> None:
+    world = ahead()
+
+    world.die()
+
+    assert world.settlements() == [
+        Release(token="token-2"),
+        Release(token="token-3", counted=False),
+        Release(token="token-4", counted=False),
+        Release(token="token-5", counted=False),
+    ]
+
+
+def test_limits_count_from_the_start_not_from_the_sending() -> None:
+    world = ahead()
+    world.core._facts.soft_s = 1.0  # type: ignore[attr-defined]
+    world.finish(SUCCEEDED, key=keys(world)[0])
+    world.effects.clear()
+
+    world.pass_time(0.9)
+
+    assert not [tell for tell in world.all(Tell) if tell.kind is Kind.INTERRUPT]
+
+
+def test_a_lost_lease_of_a_waiting_task_keeps_it_from_starting() -> None:
+    world = ahead()
+
+    world.took(world.core.lost(["token-3"]))
+
+    assert keys(world)[1] in [tell.key for tell in world.all(Tell) if tell.kind is Kind.FORGET]
+    world.took(world.core.forgotten(keys(world)[1], world.now))
+    assert not world.settlements()
+
+
+def test_a_stop_calls_back_what_waits_in_the_children() -> None:
+    world = ahead()
+
+    world.stop(Stopping.WARM)
+
+    assert len([tell for tell in world.all(Tell) if tell.kind is Kind.FORGET]) == 3
+
+
 def test_a_warm_stop_gives_back_what_waits_and_finishes_what_runs() -> None:
     world = World()
     world.arrive()

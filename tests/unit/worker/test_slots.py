@@ -159,6 +159,45 @@ def test_an_interruption_of_a_task_that_has_ended_does_nothing(kind: str, hub: H
     serve(kind, hub, example_app(), play)
 
 
+def test_jobs_that_were_sent_ahead_run_in_their_order(hub: HubEnd) -> None:
+    def play() -> None:
+        for key in range(1, 11):
+            hub.run(job("add", key, 1, key=key))
+        assert [hub.receive()[1] for _ in range(10)] == list(range(1, 11))
+
+    serve("sync", hub, example_app(), play)
+
+
+def test_a_job_that_waits_can_be_called_back_while_another_one_runs(hub: HubEnd) -> None:
+    app = example_app()
+
+    def play() -> None:
+        hub.run(job("spin", key=1))
+        hub.run(job("add", 1, 1, key=2))
+        hub.run(job("add", 2, 1, key=3))
+        assert app.began.wait(LIMIT_S)  # type: ignore[attr-defined]
+        hub.send(Kind.FORGET, 2)
+        hub.wake_until_heard()
+        assert hub.receive()[:2] == (Kind.FORGOTTEN, 2)
+        hub.send(Kind.INTERRUPT, 1, interruption.shutdown())
+        assert hub.outcome(wake=True) == GivenBack()
+        assert hub.outcome() == Succeeded(result="3")
+
+    serve("sync", hub, app, play)
+
+
+def test_a_job_that_has_run_cannot_be_called_back(hub: HubEnd) -> None:
+    def play() -> None:
+        hub.run(job("add", 1, 1, key=1))
+        assert hub.outcome() == Succeeded(result="2")
+        hub.send(Kind.FORGET, 1)
+        hub.wake()
+        hub.run(job("add", 2, 1, key=2))
+        assert hub.outcome() == Succeeded(result="3")
+
+    serve("sync", hub, example_app(), play)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_child_ends_when_its_hub_is_gone(kind: str, hub: HubEnd) -> None:
     def play() -> None:
