@@ -41,7 +41,7 @@ class QoS(_QoS):  # type: ignore[misc] # see above
     def ack(self, delivery_tag: str) -> None:
         """Remove the message."""
         if not self.channel.queues.acknowledge(delivery_tag):
-            log.warning("lease.lost", extra={"token": delivery_tag})
+            log.warning("settle.refused", extra={"count": 1})
         self._quick_ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -49,7 +49,7 @@ class QoS(_QoS):  # type: ignore[misc] # see above
         queues = self.channel.queues
         settled = queues.give_back([delivery_tag]) if requeue else queues.refuse(delivery_tag)
         if not settled:
-            log.warning("lease.lost", extra={"token": delivery_tag})
+            log.warning("settle.refused", extra={"count": 1})
         self._quick_ack(delivery_tag)
 
     def restore_unacked(self) -> list[Any]:
@@ -61,7 +61,7 @@ class QoS(_QoS):  # type: ignore[misc] # see above
             self.channel.queues.give_back(tokens)
         except StoreError as error:
             # On the way out: the leases lapse by themselves.
-            log.warning("lease.kept", extra={"messages": len(tokens), "reason": error.reason})
+            log.warning("store.unavailable", extra={"server": error.server, "reason": error.reason})
         return []
 
 

@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from stem.adapters.sql.exchanges import Exchanges
 from stem.adapters.sql.messages import given_back, new_row
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
     from stem.adapters.sql.database import Database, Transaction
     from stem.adapters.sql.dialect import Watch
-    from stem.adapters.sql.messages import Claimed
+    from stem.adapters.sql.messages import Claimed, Held
     from stem.clock import Clock
     from stem.message import Message
 
 log = logging.getLogger(__name__)
+
+Buried: TypeAlias = "tuple[Held, DeadReason]"
 
 _OWNERS: Final = "kombu:"
 _HAND_ON_EVERY_S: Final = 1.0
@@ -101,13 +103,15 @@ class ForeignQueues:
         self._hand_on()
         if self._is_empty(queue):
             return None
+        refused: list[Buried] = []
         with self._database.write("get") as transaction:
             self._tables.messages.promote(transaction, queue)
-            message = self._claim(transaction, queue, lease)
-            if message is None:
-                return None
-            if not keep:
+            message = self._claim(transaction, queue, lease, refused)
+            if message is not None and not keep:
                 self._tables.messages.remove(transaction, [message.id])
+        _tell(refused)
+        if message is None:
+            return None
         return Taken(token=message.token, payload=message.payload, redelivered=message.deliveries > 1)
 
     def _is_empty(self, queue: str) -> bool:
@@ -133,7 +137,9 @@ class ForeignQueues:
             next_us = self._empty[queue]
             return next_us is None or next_us > self._database.dialect.now_us(connection)
 
-    def _claim(self, transaction: Transaction, queue: str, lease: timedelta) -> Claimed | None:
+    def _claim(
+        self, transaction: Transaction, queue: str, lease: timedelta, refused: list[Buried]
+    ) -> Claimed | None:
         owner = f"{_OWNERS}{os.getpid()}@{socket.gethostname()}"
         lease_us = span_us(lease)
         while claimed := self._tables.messages.claim(
@@ -143,7 +149,8 @@ class ForeignQueues:
             content = unpack(message.payload)
             if not isinstance(content, Refusal):
                 return message
-            self._bury(transaction, message.token, content.reason, "stem.Refused", content.detail)
+            error = ErrorInfo(type="stem.Refused", message=content.detail)
+            refused += self._bury(transaction, message.token, content.reason, error)
         return None
 
     def _hand_on(self) -> None:
@@ -167,16 +174,18 @@ class ForeignQueues:
 
     def refuse(self, token: str) -> bool:
         """Bury a message that its consumer does not want; return whether its lease was still held."""
+        error = ErrorInfo(type="stem.Rejected", message="rejected by its consumer")
         with self._database.write("reject") as transaction:
-            return self._bury(
-                transaction, token, DeadReason.REJECTED, "stem.Rejected", "rejected by its consumer"
-            )
+            buried = self._bury(transaction, token, DeadReason.REJECTED, error)
+        _tell(buried)
+        return bool(buried)
 
-    def _bury(self, transaction: Transaction, token: str, reason: DeadReason, type: str, text: str) -> bool:
-        held = self._tables.messages.held(transaction, [token])
-        error = ErrorInfo(type=type, message=text)
-        self._tables.bury(transaction, list(held.values()), reason, lambda _: error)
-        return bool(held)
+    def _bury(
+        self, transaction: Transaction, token: str, reason: DeadReason, error: ErrorInfo
+    ) -> list[Buried]:
+        held = list(self._tables.messages.held(transaction, [token]).values())
+        self._tables.bury(transaction, held, reason, lambda _: error)
+        return [(message, reason) for message in held]
 
     def give_back(self, tokens: Collection[str]) -> int:
         """Make messages ready again; return how many leases were still held."""
@@ -259,6 +268,14 @@ class ForeignQueues:
     def close(self) -> None:
         """Free the connections. May be called twice."""
         self._database.close()
+
+
+def _tell(buried: list[Buried]) -> None:
+    for message, reason in buried:
+        log.warning(
+            "message.buried",
+            extra={"task_id": message.task_id, "queue": message.queue, "reason": str(reason)},
+        )
 
 
 def _eta(message: Message) -> datetime | None:
