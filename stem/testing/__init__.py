@@ -6,5 +6,6 @@ Nothing here needs pytest or Hypothesis; only `stem.testing.contracts` does (ext
 from __future__ import annotations
 
 from stem.testing.clock import ManualClock
+from stem.testing.faults import Fault, Faults, Injected
 
-__all__ = ["ManualClock"]
+__all__ = ["Fault", "Faults", "Injected", "ManualClock"]

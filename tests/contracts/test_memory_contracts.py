@@ -12,6 +12,7 @@ from stem.testing.contracts import (
     Contract,
     DeadLettersContract,
     HeartbeatsContract,
+    LostRepliesContract,
     QueuesContract,
     ResultsContract,
     RevokesContract,
@@ -52,6 +53,9 @@ class TestMemoryHeartbeats(InMemory, HeartbeatsContract): ...
 class TestMemoryRevokes(InMemory, RevokesContract): ...
 
 
+class TestMemoryLostReplies(InMemory, LostRepliesContract): ...
+
+
 def test_nothing_is_skipped() -> None:
     suites = {
         TestMemoryStack: StackContract,
@@ -61,6 +65,7 @@ def test_nothing_is_skipped() -> None:
         TestMemoryResults: ResultsContract,
         TestMemoryHeartbeats: HeartbeatsContract,
         TestMemoryRevokes: RevokesContract,
+        TestMemoryLostReplies: LostRepliesContract,
     }
 
     for suite, contract in suites.items():

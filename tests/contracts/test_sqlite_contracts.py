@@ -13,6 +13,7 @@ from stem.testing.contracts import (
     Contract,
     DeadLettersContract,
     HeartbeatsContract,
+    LostRepliesContract,
     QueuesContract,
     ResultsContract,
     RevokesContract,
@@ -69,6 +70,9 @@ class TestSqliteHeartbeats(OnSqlite, HeartbeatsContract): ...
 class TestSqliteRevokes(OnSqlite, RevokesContract): ...
 
 
+class TestSqliteLostReplies(OnSqlite, LostRepliesContract): ...
+
+
 def test_nothing_is_skipped() -> None:
     suites = {
         TestSqliteStack: StackContract,
@@ -78,6 +82,7 @@ def test_nothing_is_skipped() -> None:
         TestSqliteResults: ResultsContract,
         TestSqliteHeartbeats: HeartbeatsContract,
         TestSqliteRevokes: RevokesContract,
+        TestSqliteLostReplies: LostRepliesContract,
     }
 
     for suite, contract in suites.items():

@@ -21,6 +21,7 @@ from stem.testing.contracts.broker import BrokerContract
 from stem.testing.contracts.deadletters import DeadLettersContract
 from stem.testing.contracts.harness import ClockedHarness, StackHarness, TakesRaw
 from stem.testing.contracts.heartbeats import HeartbeatsContract
+from stem.testing.contracts.lost_replies import LostRepliesContract
 from stem.testing.contracts.queues import QueuesContract
 from stem.testing.contracts.results import ResultsContract
 from stem.testing.contracts.revokes import RevokesContract
@@ -34,6 +35,7 @@ __all__ = [
     "DeadLettersContract",
     "Feature",
     "HeartbeatsContract",
+    "LostRepliesContract",
     "QueuesContract",
     "ResultsContract",
     "RevokesContract",
