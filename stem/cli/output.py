@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 
+from stem.security.terminal import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -22,8 +24,6 @@ Columns: TypeAlias = "Mapping[str, str]"
 
 _UNLIMITED: Final = 10_000
 """Characters on a line."""
-
-_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 def json_option(command: Any) -> Any:
@@ -95,11 +95,6 @@ def print_error(explanation: Explanation, *, as_json: bool) -> None:
         is_last = number == len(explanation.messages)
         hint = f"; {explanation.hint}" if is_last and explanation.hint else ""
         click.echo(f"stem: {printable(message)}{hint}", err=True)
-
-
-def printable(text: str) -> str:
-    """Return ``text`` with control characters spelled out, so that data cannot drive the terminal."""
-    return text.translate(_CONTROLS)
 
 
 def _print_lines(rows: Sequence[Sequence[str]]) -> None:

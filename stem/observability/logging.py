@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from stem.security.masking import MASK, is_secret_name, mask_text
+from stem.security.terminal import printable
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -30,21 +31,15 @@ class EventFormatter(logging.Formatter):
             for name, value in vars(record).items()
             if name not in _STANDARD_FIELDS
         ]
-        event = _printable(mask_text(record.getMessage()))
+        event = printable(mask_text(record.getMessage()))
         line = " ".join([at.replace("+00:00", "Z"), record.levelname.lower(), event, *facts])
         trace = mask_text(self.formatException(record.exc_info)) if record.exc_info else ""
-        return "\n".join([line, *map(_printable, trace.splitlines())])
+        return "\n".join([line, *map(printable, trace.splitlines())])
 
 
 def _quoted(value: object) -> str:
     text = mask_text(str(value))
     return text if text.isprintable() and " " not in text else repr(text)
-
-
-def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def configure_logging(level: str, *, stream: TextIO | None = None) -> None:

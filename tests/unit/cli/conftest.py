@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from stem import Stem
 from stem.cli.main import stem
-from stem.message import ErrorInfo
-from stem.ports.broker import Bury, LeaseSource
+from stem.message import ErrorInfo, Message
+from stem.ports.broker import Bury, Complete, LeaseSource
 from stem.ports.results import Ending
 from stem.states import DeadReason, TaskState
 
@@ -75,10 +75,33 @@ class Bench:
         source.close()
         return task_ids
 
+    def finish(self, result: str) -> None:
+        """Let the next task end with a result, given as JSON text."""
+        source, (delivery,) = self.lease()
+        assert isinstance(delivery.content, Message)
+        ending = self._ending(delivery, delivery.content.headers["id"], "", TaskState.SUCCEEDED)
+        assert source.settle([Complete(token=delivery.token, ending=replace(ending, result=result))]) == [
+            True
+        ]
+        source.close()
+
     def _burial(self, delivery: Delivery, task_id: str, name: str, reason: DeadReason) -> Bury:
-        ending = Ending(
+        error = ErrorInfo(type="builtins.ValueError", message="because")
+        ending = replace(self._ending(delivery, task_id, name, TaskState.FAILED), error=error)
+        return Bury(
+            token=delivery.token,
+            reason=reason,
+            detail="because",
             task_id=task_id,
-            state=TaskState.FAILED,
+            task=name,
+            attempt=1,
+            ending=ending,
+        )
+
+    def _ending(self, delivery: Delivery, task_id: str, name: str, state: TaskState) -> Ending:
+        return Ending(
+            task_id=task_id,
+            state=state,
             token=delivery.token,
             fence=delivery.fence,
             attempt=1,
@@ -88,16 +111,6 @@ class Bench:
             name=name,
             finished_at=self.app.clock.wall(),
             ttl=HOUR,
-            error=ErrorInfo(type="builtins.ValueError", message="because"),
-        )
-        return Bury(
-            token=delivery.token,
-            reason=reason,
-            detail="because",
-            task_id=task_id,
-            task=name,
-            attempt=1,
-            ending=ending,
         )
 
 

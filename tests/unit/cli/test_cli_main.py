@@ -48,6 +48,13 @@ def test_the_short_helps_of_groups_are_their_own() -> None:
     assert {name: text for name, (_, text) in COMMANDS.items() if name in helps} == helps
 
 
+def test_the_help_lists_every_command() -> None:
+    code, out, _ = run("--help")
+
+    assert code == 0
+    assert all(f"  {name} " in out for name in COMMANDS)
+
+
 def test_the_version_names_what_matters_in_a_report() -> None:
     code, out, _ = run("--version")
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from stem.ports.heartbeats import Heartbeat
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -128,6 +131,39 @@ def test_an_unknown_task_is_not_found(bench: Bench) -> None:
 
     assert ended.exit_code == 3
     assert ended.err.startswith("stem: task 1f23c6a1: no such record; ")
+
+
+def test_live_workers_are_shown_with_the_age_of_their_heartbeat(bench: Bench) -> None:
+    now = bench.app.clock.wall()
+    heartbeat = Heartbeat(
+        worker_id="w@here",
+        boot_id="1",
+        host="here",
+        pid=42,
+        version="0.1.0",
+        started_at=now,
+        at=now - timedelta(seconds=5),
+        interval_s=10,
+        pool="prefork",
+        queues={"default": 1},
+        slots=2,
+        inflight=1,
+        processed=7,
+        rss_bytes=1_000_000,
+        load=(0.5, 0.5, 0.5),
+    )
+    assert bench.app.heartbeats_store.beat(heartbeat, ttl=timedelta(minutes=1))
+
+    (item,) = bench.stem("observe", "workers", "--json").document["items"]
+    line = bench.stem("worker", "status").out.splitlines()[1].split("\t")
+
+    assert (item["worker_id"], item["queues"], item["interval_s"]) == ("w@here", {"default": 1}, 10)
+    assert item["age_s"] >= 5
+    assert line[:5] == ["w@here", "prefork", "1", "2", "7"]
+
+
+def test_asking_for_no_task_is_a_usage_error(bench: Bench) -> None:
+    assert bench.stem("observe", "tasks", "show").exit_code == 2
 
 
 def test_no_worker_is_an_answer_too(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from stem.cli.exit_codes import ExitCode, Explanation
-from stem.cli.output import print_error, print_item, print_list, printable
+from stem.cli.output import print_error, print_item, print_list
 
 if TYPE_CHECKING:
     import pytest
@@ -87,10 +87,6 @@ def test_one_thing_is_printed_field_by_field(capsys: pytest.CaptureFixture[str])
     print_item("stem.thing/1", {"name": "a", "parts": [1, 2], "size": 123.456}, as_json=False, hide=["parts"])
 
     assert capsys.readouterr().out == "name\ta\nsize\t123\n"
-
-
-def test_control_characters_cannot_reach_the_terminal() -> None:
-    assert printable("a\tb\nc\x07\x9b") == "a\\x09b\\x0ac\\x07\\x9b"
 
 
 EXPLANATION = Explanation(

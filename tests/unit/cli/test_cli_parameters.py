@@ -47,3 +47,25 @@ def test_acting_without_a_terminal_needs_consent_in_advance(monkeypatch: pytest.
         consent("Really?", given=False)
 
     assert refused.value.code == 2
+
+
+def test_at_a_terminal_the_user_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([True, False])
+
+    def answer(question: str, *, err: bool) -> bool:
+        assert (question, err) == ("Really?", True)
+        return next(answers)
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(click, "confirm", answer)
+
+    consent("Really?", given=False)
+    with pytest.raises(CommandError, match="nothing was done") as refused:
+        consent("Really?", given=False)
+
+    assert refused.value.code == 1
+
+
+def test_nonsense_is_no_date() -> None:
+    with pytest.raises(click.BadParameter, match="is no date"):
+        date("31st of January")

@@ -79,6 +79,17 @@ def test_calling_twice_under_one_id_is_one_task(bench: Bench) -> None:
     assert len(bench.stem("observe", "tasks", "list", "--json").document["items"]) == 1
 
 
+def test_the_result_of_a_call_is_printed_as_json(bench: Bench) -> None:
+    bench.publish("a", task_id="done")
+    bench.finish('{"sum":3}')
+
+    as_text = bench.stem("tasks", "call", "a", "--task-id", "done", "--wait")
+    as_json = bench.stem("tasks", "call", "a", "--task-id", "done", "--wait", "--timeout", "1m", "--json")
+
+    assert (as_text.exit_code, as_text.document) == (0, {"sum": 3})
+    assert as_json.document == {"schema": "stem.call/1", "item": {"id": "done", "result": {"sum": 3}}}
+
+
 def test_waiting_in_vain_has_its_own_exit_code(bench: Bench) -> None:
     ended = bench.stem("tasks", "call", "a", "--wait", "--timeout", "10ms")
 
