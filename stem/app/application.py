@@ -1,8 +1,7 @@
-"""The application: the only module that joins adapters to services."""
+"""The application: its tasks, its settings, its workers."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from functools import partial
@@ -10,10 +9,8 @@ from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
-    Concatenate,
     Literal,
     ParamSpec,
-    Protocol,
     TypeVar,
     Unpack,
     cast,
@@ -21,8 +18,10 @@ from typing import (
 )
 
 from stem import ids
+from stem.app.loading import load
+from stem.app.stores import Stores
 from stem.clock import SystemClock
-from stem.errors import AppNotFoundError, ConfigurationError
+from stem.errors import ConfigurationError
 from stem.tasks.handle import Handle
 from stem.tasks.options import Definition, define
 from stem.tasks.registry import Registry
@@ -32,31 +31,24 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import timedelta
 
+    from stem.app.makers import BoundTaskMaker, TaskMaker
     from stem.clock import Clock
     from stem.config.settings import Pool, Settings
     from stem.config.sources import Resolved
     from stem.lifecycle import Service
     from stem.middleware import Middleware
-    from stem.ports.broker import Broker, QueueAdmin
-    from stem.ports.deadletters import DeadLetters
-    from stem.ports.heartbeats import Heartbeat, Heartbeats
-    from stem.ports.results import Results
-    from stem.ports.revokes import Revokes
-    from stem.ports.stack import Stack
     from stem.retry import RetryPolicy
-    from stem.tasks.context import Context
     from stem.tasks.options import CallOptions, TaskOptions
     from stem.tasks.publish import Publisher
     from stem.worker.worker import Worker
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Port = TypeVar("Port")
 
 _MAIN = frozenset({"__main__", "__mp_main__"})
 
 
-class Stem:
+class Stem(Stores):
     """A task queue application: its tasks, its settings, its stores.
 
     Making one opens nothing and reads nothing: settings are read at the first
@@ -82,17 +74,16 @@ class Stem:
         clock: Clock | None = None,
         **settings: object,
     ) -> None:
+        super().__init__(clock=clock or SystemClock())
         self.name = name
         self.tasks = Registry()
         self.middleware: list[Middleware] = list(middleware)
-        self.clock: Clock = clock or SystemClock()
         self._overrides = dict(settings)
         if broker is not None:
             self._overrides["broker_url"] = broker
         if result_backend is not None:
             self._overrides["result_backend_url"] = result_backend
         self._module = _caller_module()
-        self._stacks: dict[str, Stack] = {}
         self._resolved: Resolved | None = None
         self._default_retry: RetryPolicy | None = None
         self._publisher: Publisher | None = None
@@ -228,91 +219,15 @@ class Stem:
             )
         return self._publisher
 
+    def close(self) -> None:
+        """Free every connection; they are made again when needed. May be called twice."""
+        self._publisher = None
+        super().close()
+
     @property
     def revoke_ttl(self) -> timedelta:
         """How long a revocation is kept."""
         return self.settings.revoke_ttl
-
-    # stores
-
-    @property
-    def broker(self) -> Broker:
-        """Where messages are published and leased."""
-        return self._offered(self._joined.broker, "broker_url", "take messages")
-
-    @property
-    def queues(self) -> QueueAdmin:
-        """Looks into queues."""
-        return self._offered(self._joined.queues, "broker_url", "list queues")
-
-    @property
-    def dead_letters(self) -> DeadLetters:
-        """The buried messages."""
-        return self._offered(self._joined.dead_letters, "broker_url", "keep dead letters")
-
-    @property
-    def results(self) -> Results:
-        """The task records."""
-        return self._offered(self._joined.results, "result_backend_url", "keep results")
-
-    @property
-    def heartbeats_store(self) -> Heartbeats:
-        """Where workers say that they are alive."""
-        return self._offered(self._joined.heartbeats, "result_backend_url", "keep heartbeats")
-
-    @property
-    def revokes(self) -> Revokes:
-        """The revocations."""
-        url = self.settings.revoke_store_url
-        stack = self._joined if url is None else self._stack(url, "revoke_store_url")
-        return self._offered(stack.revokes, "revoke_store_url", "keep revocations")
-
-    def heartbeats(self) -> list[Heartbeat]:
-        """Return the last heartbeat of every live worker, sorted by id.
-
-        Raises:
-            StoreError: The result store does not answer.
-        """
-        return self.heartbeats_store.list()
-
-    def close(self) -> None:
-        """Free every connection; they are made again when needed. May be called twice."""
-        self._publisher = None
-        while self._stacks:
-            self._stacks.popitem()[1].close()
-
-    @property
-    def _joined(self) -> Stack:
-        """The broker's database, with the result store where that is another one."""
-        settings = self.settings
-        broker = self._stack(settings.broker_url, "broker_url")
-        if settings.result_backend_url is None:
-            return broker
-        stores = self._stack(settings.result_backend_url, "result_backend_url")
-        if stores.identity == broker.identity:
-            return broker
-        identity = f"{broker.identity} {stores.identity}"
-        if identity not in self._stacks:
-            from stem.two_stores import join_stacks
-
-            self._stacks[identity] = join_stacks(
-                broker, stores, result_ttl=settings.result_ttl, clock=self.clock
-            )
-        return self._stacks[identity]
-
-    def _stack(self, url: str, setting: str) -> Stack:
-        if url not in self._stacks:
-            from stem.adapters.registry import open_stack
-
-            self._stacks[url] = open_stack(
-                url, setting=setting, namespace=self.settings.namespace, clock=self.clock
-            )
-        return self._stacks[url]
-
-    def _offered(self, port: Port | None, setting: str, what: str) -> Port:
-        if port is None:
-            raise ConfigurationError(problems=[f"{setting}: this kind of database cannot {what}"])
-        return port
 
     # workers
 
@@ -410,72 +325,6 @@ class Stem:
         if spec is not None:
             return str(spec.name).removesuffix(".__main__")
         return Path(file).stem if file else self.name
-
-
-class TaskMaker(Protocol):
-    """What ``@app.task(…)`` with options returns."""
-
-    @overload
-    def __call__(self, function: Callable[P, Awaitable[R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # as above
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
-
-
-class BoundTaskMaker(Protocol):
-    """What ``@app.task(bind=True, …)`` returns."""
-
-    @overload
-    def __call__(  # type: ignore[overload-overlap]  # as above
-        self, function: Callable[Concatenate[Context, P], Awaitable[R]], /
-    ) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> SyncTask[P, R]: ...
-
-
-def load(path: str) -> Stem:
-    """Return the application that ``path`` names.
-
-    Args:
-        path: ``module:attribute``, or ``module`` alone for a module with one application.
-
-    Raises:
-        AppNotFoundError: There is no such module or attribute, or it is no application.
-    """
-    module_name, _, attribute = path.partition(":")
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        missing = error.name or module_name
-        if module_name == missing or module_name.startswith(f"{missing}."):
-            reason = f"no module named {missing!r} here or on the path"
-        else:
-            reason = f"importing it failed: no module named {missing!r}"
-        raise AppNotFoundError(path=path, reason=reason) from error
-    except Exception as error:
-        raise AppNotFoundError(
-            path=path, reason=f"importing it failed: {type(error).__name__}: {error}"
-        ) from error
-    return _application(path, vars(module), attribute)
-
-
-def _application(path: str, names: Mapping[str, object], attribute: str) -> Stem:
-    if attribute:
-        found = names.get(attribute)
-        if isinstance(found, Stem):
-            return found
-        reason = "is no Stem application" if attribute in names else "does not exist"
-        raise AppNotFoundError(path=path, reason=f"{attribute!r} {reason}; known: {_known(names)}")
-    applications = list({id(value): value for value in names.values() if isinstance(value, Stem)}.values())
-    if len(applications) == 1:
-        return applications[0]
-    reason = "holds no Stem application" if not applications else f"holds several: {_known(names)}"
-    raise AppNotFoundError(path=path, reason=f"the module {reason}; name it as module:attribute")
-
-
-def _known(names: Mapping[str, object]) -> str:
-    return ", ".join(sorted(name for name, value in names.items() if isinstance(value, Stem))) or "none"
 
 
 def _check_names(worker_id: str, queues: Sequence[str]) -> None:
