@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kombu.transport import virtual
 from kombu.transport.base import to_rabbitmq_queue_arguments
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import dumps
 
 from stem.errors import StoreError
 from stem.message import Message
@@ -163,7 +163,7 @@ class Channel(_Channel):  # type: ignore[misc] # see above
         taken = self.queues.take(queue, lease=lease, keep=keep)
         if taken is None:
             raise Empty
-        return _transport_form(taken, queue)
+        return _delivered(taken)
 
     def _use(self, queue: str) -> None:
         now_s = self._clock.monotonic()
@@ -222,11 +222,9 @@ def _texts(meta: tuple[str | None, str | None, str | None]) -> tuple[str, str, s
     return routing_key or "", pattern or "", queue or ""
 
 
-def _transport_form(taken: Taken, queue: str) -> dict[str, Any]:
-    raw: dict[str, Any] = loads(taken.payload)
-    properties = raw["properties"]
+def _delivered(taken: Taken) -> dict[str, Any]:
+    properties = taken.fields["properties"]
     properties["delivery_tag"] = taken.token
-    info = properties.setdefault("delivery_info", {"exchange": "", "routing_key": queue})
     if taken.redelivered:
-        info["redelivered"] = True
-    return raw
+        properties["delivery_info"]["redelivered"] = True
+    return taken.fields

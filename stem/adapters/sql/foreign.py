@@ -13,14 +13,15 @@ import logging
 import os
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from stem.adapters.sql.exchanges import Exchanges
 from stem.adapters.sql.messages import given_back, new_row
 from stem.adapters.sql.queues import SqlQueues
 from stem.adapters.sql.rows import due_us, plain, span_us
 from stem.adapters.sql.tables import Tables
-from stem.codecs import read_envelope, read_label, unpack
+from stem.adapters.sql.transport_form import read_transport_form
+from stem.codecs import read_envelope, read_label
 from stem.message import Envelope, ErrorInfo, Refusal
 from stem.ports.broker import NOW
 from stem.states import DeadReason
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from stem.adapters.sql.database import Database, Transaction
     from stem.adapters.sql.dialect import Watch
-    from stem.adapters.sql.messages import Claimed, Held
+    from stem.adapters.sql.messages import Held
     from stem.clock import Clock
     from stem.message import Message
 
@@ -49,12 +50,12 @@ class Taken:
     """A message that a consumer has taken.
 
     Attributes:
-        payload: In transport form; known to be readable.
+        fields: The message in transport form.
         redelivered: Whether it had been delivered before.
     """
 
     token: str
-    payload: bytes
+    fields: dict[str, Any]
     redelivered: bool
 
 
@@ -106,13 +107,12 @@ class ForeignQueues:
         refused: list[Buried] = []
         with self._database.write("get") as transaction:
             self._tables.messages.promote(transaction, queue)
-            message = self._claim(transaction, queue, lease, refused)
-            if message is not None and not keep:
-                self._tables.messages.remove(transaction, [message.id])
+            taken = self._take(transaction, queue, lease, refused)
+            if taken is not None and not keep:
+                held = self._tables.messages.held(transaction, [taken.token])
+                self._tables.messages.remove(transaction, [message.id for message in held.values()])
         _tell(refused)
-        if message is None:
-            return None
-        return Taken(token=message.token, payload=message.payload, redelivered=message.deliveries > 1)
+        return taken
 
     def _is_empty(self, queue: str) -> bool:
         # Asked twenty times a second for each queue of an idle consumer, so it has to be cheap.
@@ -137,20 +137,20 @@ class ForeignQueues:
             next_us = self._empty[queue]
             return next_us is None or next_us > self._database.dialect.now_us(connection)
 
-    def _claim(
+    def _take(
         self, transaction: Transaction, queue: str, lease: timedelta, refused: list[Buried]
-    ) -> Claimed | None:
+    ) -> Taken | None:
         owner = f"{_OWNERS}{os.getpid()}@{socket.gethostname()}"
         lease_us = span_us(lease)
         while claimed := self._tables.messages.claim(
             transaction, queue, limit=1, lease_us=lease_us, owner=owner
         ):
             (message,) = claimed
-            content = unpack(message.payload)
-            if not isinstance(content, Refusal):
-                return message
-            error = ErrorInfo(type="stem.Refused", message=content.detail)
-            refused += self._bury(transaction, message.token, content.reason, error)
+            fields = read_transport_form(message.payload)
+            if not isinstance(fields, Refusal):
+                return Taken(token=message.token, fields=fields, redelivered=message.deliveries > 1)
+            error = ErrorInfo(type="stem.Refused", message=fields.detail)
+            refused += self._bury(transaction, message.token, fields.reason, error)
         return None
 
     def _hand_on(self) -> None:

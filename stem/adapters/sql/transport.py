@@ -9,7 +9,7 @@ The URL takes the options of `stem.adapters.sql.stack.open_stack`; ``namespace``
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kombu.transport import TRANSPORT_ALIASES, virtual
 
@@ -20,6 +20,9 @@ from stem.adapters.sql.location import read_location
 from stem.adapters.sql.sqlite import SqliteDialect
 from stem.clock import SystemClock
 from stem.errors import StoreError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from stem.clock import Clock
 
 # Kombu is not typed, and what checkers infer of its classes is narrower than what they mean.
 _Transport: Any = virtual.Transport
@@ -34,8 +37,13 @@ def register() -> None:
 
 
 class Transport(_Transport):  # type: ignore[misc] # see above
-    """Kombu's connection to one database file."""
+    """Kombu's connection to one database file.
 
+    Attributes:
+        clock: What leases and delays go by.
+    """
+
+    clock: Clock = SystemClock()
     Channel = Channel
     can_parse_url = True
     polling_interval: float = 0.05
@@ -43,11 +51,12 @@ class Transport(_Transport):  # type: ignore[misc] # see above
     driver_name = "sqlite3"
     implements = _Transport.implements.extend(exchange_type=frozenset(["direct", "topic", "fanout"]))
     connection_errors = (*_Transport.connection_errors, StoreUnavailableError)
+    recoverable_connection_errors = connection_errors
+    recoverable_channel_errors = ()
     channel_errors = (*_Transport.channel_errors, StoreError)
 
     def __init__(self, client: Any, **options: Any) -> None:
         super().__init__(client, **options)
-        self.clock = SystemClock()
         namespace = client.transport_options.get("namespace", "stem")
         location = read_location(_url(client.hostname), namespace=namespace)
         database = Database(SqliteDialect(location, clock=self.clock), namespace=namespace)
