@@ -120,8 +120,8 @@ class DeadLetters(Protocol):
         """Put up to ``limit`` entries back into their queues, oldest first; return them.
 
         Passed over are entries that were replayed already, whose message cannot be read or names no
-        task (``task_id`` is ""), and whose task is live again. The message gets its new attempt and
-        generation from `stem.codecs.replayed`.
+        task (``task_id`` is ""), whose task is live again, and whose task's record is of a later
+        generation. The message gets its new attempt and generation from `stem.codecs.replayed`.
         """
         ...
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from stem.errors import StoreUnavailableError
 from stem.ports.broker import Broker, LeaseSource, QueueAdmin
-from stem.ports.deadletters import DeadLetters
+from stem.ports.deadletters import DeadLetterOutlet, DeadLetters
 from stem.ports.heartbeats import Heartbeats
 from stem.ports.results import Results
 from stem.ports.revokes import Revokes
@@ -35,6 +35,7 @@ PORTS: Final[dict[str, type]] = {
     "results": Results,
     "heartbeats": Heartbeats,
     "revokes": Revokes,
+    "outlet": DeadLetterOutlet,
 }
 """The ports whose calls can be made to fail: a stack's, by field name, and the broker's sources."""
 

@@ -43,7 +43,7 @@ TESTS: dict[type[Contract], int] = {
     StackContract: 6,
     BrokerContract: 94,
     QueuesContract: 18,
-    DeadLettersContract: 29,
+    DeadLettersContract: 31,
     ResultsContract: 40,
     HeartbeatsContract: 10,
     RevokesContract: 13,

@@ -67,7 +67,7 @@ def test_nothing_but_records_is_skipped() -> None:
         TestTwoStoresStack: (StackContract, 0),
         TestTwoStoresBroker: (BrokerContract, 14),
         TestTwoStoresQueues: (QueuesContract, 2),
-        TestTwoStoresDeadLetters: (DeadLettersContract, 3),
+        TestTwoStoresDeadLetters: (DeadLettersContract, 4),
         TestTwoStoresResults: (ResultsContract, 0),
         TestTwoStoresHeartbeats: (HeartbeatsContract, 0),
         TestTwoStoresRevokes: (RevokesContract, 0),

@@ -79,8 +79,10 @@ class MemoryDeadLetters:
         """Do nothing: there is no connection."""
 
     def _put_back(self, grave: Grave, delay: timedelta, now: datetime) -> bool:
-        entry, messages = grave.entry, self._database.messages
+        entry, messages, records = grave.entry, self._database.messages, self._database.records
         if entry.replayed_at is not None or not entry.task_id or messages.is_live(entry.task_id):
+            return False
+        if records.generation(entry.task_id) > entry.generation:
             return False
         content = unpack(entry.payload)
         if not isinstance(content, Message):
@@ -95,7 +97,7 @@ class MemoryDeadLetters:
             due=delay,
             now=now,
         )
-        self._database.records.replay(entry.task_id, generation=label.generation, now=now)
+        records.replay(entry.task_id, generation=label.generation, now=now)
         return True
 
 

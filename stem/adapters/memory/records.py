@@ -188,6 +188,11 @@ class Records:
             entry.record = blank
             self._write(entry, now, "replayed")
 
+    def generation(self, task_id: str) -> int:
+        """Return how often a task was replayed; 0 when it has no record."""
+        entry = self.entries.get(task_id)
+        return 0 if entry is None else entry.record.generation
+
     def any_ended(self, task_ids: Collection[str]) -> bool:
         """Return whether one of the tasks has a record in a terminal state."""
         found = (self.entries[task_id] for task_id in task_ids if task_id in self.entries)

@@ -182,9 +182,9 @@ class LeaseMachine(RuleBasedStateMachine):
         query = DeadLetterQuery(ids=None if only is None else [only])
 
         for _ in range(times):
-            replayed = self.dead_letters.replay(query, limit=limit, delay=delay)
+            told = [each.task_id for each in self.dead_letters.replay(query, limit=limit, delay=delay)]
             expected = self.reference.replay(only=only, limit=limit, delay=delay, now=self.harness.now())
-            assert [each.task_id for each in replayed] == expected
+            assert told == expected, f"replayed {told}, expected {expected}"
 
     @precondition(lambda self: self.count > 0)
     @rule(

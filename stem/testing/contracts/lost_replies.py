@@ -37,7 +37,7 @@ from stem.testing.faults import Fault, Faults
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stem.ports.broker import Broker, LeaseSource, QueueAdmin
+    from stem.ports.broker import Broker, LeaseSource, QueueAdmin, Settlement
     from stem.ports.deadletters import DeadLetters
     from stem.ports.results import Results
     from stem.ports.stack import Stack
@@ -118,7 +118,10 @@ class LostRepliesContract(Contract):
         publish(broker, "a", "b")
         source = offered(faulty.broker).source(owner=OWNER)
         first, second = lease(source)
-        settlements = [completion(first, at=harness.now()), burial(second, at=harness.now())]
+        settlements: list[Settlement] = [
+            completion(first, at=harness.now()),
+            burial(second, at=harness.now()),
+        ]
         faults.fail_next("source.settle", Fault.NOT_EXECUTED, times=2)
 
         assert insist(lambda: source.settle(settlements)) == [True, True]

@@ -208,7 +208,7 @@ class Reference:
         put_back: list[str] = []
         for entry in self.buried:
             meant = only in (None, entry.task_id) and not entry.replayed
-            if meant and entry.task_id not in self.messages and len(put_back) < limit:
+            if meant and self._may_return(entry) and len(put_back) < limit:
                 entry.replayed = True
                 self._add(
                     entry.task_id,
@@ -223,6 +223,11 @@ class Reference:
                     record.generation = entry.generation + 1
                 put_back.append(entry.task_id)
         return put_back
+
+    def _may_return(self, entry: Buried) -> bool:
+        record = self.records.get(entry.task_id)
+        outlived = record is not None and record.generation > entry.generation
+        return entry.task_id not in self.messages and not outlived
 
     def cancel(self, task_ids: Collection[str]) -> set[str]:
         """Cancel; return the ids that are to be removed."""

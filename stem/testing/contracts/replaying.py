@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stem.codecs import read_envelope
+from stem.codecs import pack, read_envelope
 from stem.message import Envelope, Message
 from stem.ports.broker import Bury
 from stem.ports.deadletters import DeadLetterQuery
@@ -25,6 +25,7 @@ from stem.testing.contracts.samples import (
     ending_of,
     lease,
     lease_one,
+    message,
     publication,
     publish,
     rescheduling,
@@ -96,6 +97,32 @@ class ReplayingContract(Contract):
         assert len(replayed) == 1
         assert task_ids(lease(source)) == ["t"]
         assert dead_letters.count(EVERY_DEAD_LETTER) == 1
+
+    @needs("publish_raw")
+    @needs("atomic_results")
+    def test_d2_an_entry_whose_task_has_gone_on_is_passed_over(
+        self, harness: StackHarness, broker: Broker, source: LeaseSource, dead_letters: DeadLetters
+    ) -> None:
+        publish(broker, "t")
+        harness.publish_raw(QUEUE, pack(message("t"), queue=QUEUE))
+        copies = lease(source)
+        source.settle([burial(each, at=harness.now()) for each in copies])
+        assert len(dead_letters.replay(EVERY_DEAD_LETTER, limit=10)) == 1
+        source.settle([completion(lease_one(source), at=harness.now())])
+
+        assert dead_letters.replay(EVERY_DEAD_LETTER, limit=10) == []
+
+        assert lease(source) == []
+
+    def test_d2_live_tasks_do_not_keep_others_from_being_replayed(
+        self, harness: StackHarness, broker: Broker, source: LeaseSource, dead_letters: DeadLetters
+    ) -> None:
+        bury_all(harness, broker, source, "a", "b", "c")
+        publish(broker, "live")
+
+        one_by_one = [dead_letters.replay(EVERY_DEAD_LETTER, limit=1) for _ in range(4)]
+
+        assert [[entry.task_id for entry in entries] for entries in one_by_one] == [["a"], ["b"], ["c"], []]
 
     def test_d2_what_is_passed_over_does_not_use_up_the_limit(
         self, harness: StackHarness, broker: Broker, source: LeaseSource, dead_letters: DeadLetters
