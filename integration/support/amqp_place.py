@@ -1,0 +1,120 @@
+"""A RabbitMQ server to test on: a virtual host of its own where that can be made, else clean queues."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import pytest
+from amqp.exceptions import AMQPError
+
+from stem.adapters.amqp.link import Link
+from stem.adapters.amqp.location import read_location
+from stem.clock import SystemClock
+from stem.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+URL = os.environ.get("STEM_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//")
+CLOCK = SystemClock()
+
+
+def require_server() -> None:
+    """Skip the test if there is no server; in CI that is an error."""
+    link = Link(read_location(URL, namespace="stem"), clock=CLOCK)
+    try:
+        with link.working("look"):
+            pass
+    except StoreError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no RabbitMQ: {error}")
+    finally:
+        link.drop()
+
+
+def ctl(*arguments: str) -> str:
+    """Run ``rabbitmqctl``; skip the test where it is not to be had."""
+    program = shutil.which("rabbitmqctl")
+    if program is None:
+        pytest.skip("needs rabbitmqctl on this machine")
+    done = subprocess.run([program, "-q", *arguments], capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise AssertionError(f"rabbitmqctl {arguments[0]}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def has_ctl() -> bool:
+    """Return whether this user may command the server."""
+    program = shutil.which("rabbitmqctl")
+    if program is None:
+        return False
+    return subprocess.run([program, "-q", "ping"], capture_output=True, timeout=60).returncode == 0
+
+
+@contextmanager
+def own_vhost() -> Iterator[str]:
+    """Make a virtual host, give its URL, and delete it."""
+    require_server()
+    if not has_ctl():
+        yield URL
+        return
+    name = f"stem-test-{uuid.uuid4().hex[:8]}"
+    split = urlsplit(URL)
+    user = split.username or "guest"
+    ctl(
+        "eval",
+        f'rabbit_vhost:add(<<"{name}">>, <<"stem">>), rabbit_auth_backend_internal:set_permissions('
+        f'<<"{user}">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"stem">>).',
+    )
+    try:
+        yield urlunsplit(split._replace(path=f"/{quote(name, safe='')}"))
+    finally:
+        ctl("delete_vhost", name)
+
+
+def vhost_of(url: str) -> str:
+    """Return the virtual host that a URL names."""
+    return read_location(url, namespace="stem").vhost
+
+
+def delete_queues(url: str, *names: str) -> None:
+    """Delete queues, whatever they hold."""
+    link = Link(read_location(url, namespace="stem"), clock=CLOCK)
+    try:
+        with link.working("clean") as connection:
+            channel = connection.channel()
+            for name in names:
+                channel.queue_delete(name)
+    finally:
+        link.drop()
+
+
+def declare_queue(url: str, name: str, **arguments: object) -> None:
+    """Make a queue as somebody else would."""
+    link = Link(read_location(url, namespace="stem"), clock=CLOCK)
+    try:
+        with link.working("declare") as connection:
+            connection.channel().queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
+    finally:
+        link.drop()
+
+
+def refuses(url: str, name: str, **arguments: object) -> bool:
+    """Return whether the queue has other arguments than these."""
+    link = Link(read_location(url, namespace="stem"), clock=CLOCK)
+    try:
+        with link.working("declare") as connection:
+            try:
+                connection.channel().queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
+            except AMQPError:
+                return True
+            return False
+    finally:
+        link.drop()

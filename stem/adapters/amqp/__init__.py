@@ -1,0 +1,1 @@
+"""RabbitMQ: the connection is the lease; records and dead letters lie in another database."""
