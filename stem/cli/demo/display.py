@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import click
 
-from stem.cli.output import print_json, printable
+from stem.cli.output import print_json
+from stem.security.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,9 +19,9 @@ from stem.cli.demo.process import CHILDREN, DemoWorker
 from stem.cli.demo.tally import Evidence, Kill
 from stem.cli.demo.words import Found, find_files, recount
 from stem.cli.exit_codes import CommandError, ExitCode
-from stem.cli.output import printable
 from stem.ports.broker import NOW
 from stem.ports.deadletters import DeadLetterQuery
+from stem.security.terminal import printable
 from stem.states import TaskState
 
 if TYPE_CHECKING:
