@@ -7,5 +7,6 @@ from __future__ import annotations
 
 from stem.testing.clock import ManualClock
 from stem.testing.faults import Fault, Faults, Injected
+from stem.testing.proxy import FaultProxy
 
-__all__ = ["Fault", "Faults", "Injected", "ManualClock"]
+__all__ = ["Fault", "FaultProxy", "Faults", "Injected", "ManualClock"]
