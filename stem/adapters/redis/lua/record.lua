@@ -1,0 +1,7 @@
+-- Write records. ARGV: which kind of write; a JSON array of such writes.
+
+local kinds = { add = add_record, start = start, release = release, retry = retry, finish = finish }
+local write_one = kinds[ARGV[4]]
+local answers = {}
+for index, told in ipairs(cjson.decode(ARGV[5])) do answers[index] = write_one(told) and 1 or 0 end
+return answers
