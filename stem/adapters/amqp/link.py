@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amqp.connection import Connection
 
-from stem.adapters.amqp.errors import FOREIGN, judged, translated, unanswered
+from stem.adapters.amqp.errors import FOREIGN, judged, unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -58,7 +58,7 @@ class Link:
         self._leave_to_parent()
         try:
             if self._connection is None:
-                self._connection = self._connect(operation)
+                self._connection = self._connect()
             yield self._connection
         except FOREIGN as error:
             self.drop()
@@ -68,7 +68,7 @@ class Link:
             self.drop()
             raise
 
-    def _connect(self, operation: str) -> Any:
+    def _connect(self) -> Any:
         where = self.location
         connection = Connection(
             host=f"{where.host}:{where.port}" if ":" not in where.host else f"[{where.host}]:{where.port}",
@@ -84,10 +84,14 @@ class Link:
             on_unblocked=self._unblocked,
             client_properties={"product": "Stem", "connection_name": f"stem {os.getpid()}"},
         )
-        with translated(where, operation):
+        try:
             connection.connect()
-            # Else a call that needs an answer would wait for ever for a server that is gone.
-            connection.sock.settimeout(where.timeout_s)
+        except BaseException:
+            with suppress(*FOREIGN, AttributeError):
+                connection.collect()
+            raise
+        # Else a call that needs an answer would wait for ever for a server that is gone.
+        connection.sock.settimeout(where.timeout_s)
         self._pid = os.getpid()
         return connection
 
