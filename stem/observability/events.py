@@ -20,6 +20,7 @@ EVENTS: Final[dict[str, str]] = {
     "lease.lost": "The store says that leases are gone; their tasks are told to stop.",
     "lease.reclaimed": "A lease lapsed, its worker being dead or cut off; its message is ready again.",
     "message.buried": "A message that a Kombu consumer rejected or could not read lies in the dead letters.",
+    "queue.classic": "A RabbitMQ queue is a classic one: it tells less of deliveries, and lies on one node.",
     "service.tick_failed": "A background service met an error; it goes on with its next round.",
     "settle.refused": "Outcomes came too late: their leases were gone, and nothing was stored.",
     "signal.dropped": "Receivers are too slow, signals were not sent; told of the first and of each 1,000th.",
