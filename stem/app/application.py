@@ -239,6 +239,7 @@ class Stem(Stores):
         pool: Pool | None = None,
         concurrency: int | None = None,
         app_path: str | None = None,
+        log_level: str | None = None,
     ) -> Worker:
         """Return a worker for this application's tasks; its ``run()`` blocks until it is told to stop.
 
@@ -249,6 +250,7 @@ class Stem(Stores):
             concurrency: How many at once; the setting ``concurrency`` by default.
             app_path: How child processes find this application, ``module:attribute``;
                 by default it is looked for in the module that made it.
+            log_level: What child processes log; None leaves logging to the application.
 
         Raises:
             ConfigurationError: Something cannot be used; every problem at once.
@@ -276,6 +278,7 @@ class Stem(Stores):
             max_tasks_per_child=settings.max_tasks_per_child,
             app_path=app_path or ("" if pool == "solo" else self._path()),
             load=self._itself if pool == "solo" else load,
+            log_level=log_level,
         )
         ports = WorkerPorts(
             broker=self.broker, results=self.results, revokes=self.revokes, heartbeats=self.heartbeats_store

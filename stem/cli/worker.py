@@ -107,8 +107,9 @@ def start(*, overrides: Overrides, queues: tuple[str, ...], name: str | None) ->
     from stem.observability.logging import configure_logging
 
     with opened_app(needs_tasks=True, overrides=overrides.given()) as app:
-        configure_logging(app.settings.log_level)
-        return app.worker(queues=queues, name=name, app_path=target().app_path).run()
+        level = app.settings.log_level
+        configure_logging(level)
+        return app.worker(queues=queues, name=name, app_path=target().app_path, log_level=level).run()
 
 
 @worker.command()

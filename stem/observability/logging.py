@@ -42,13 +42,14 @@ def _quoted(value: object) -> str:
     return text if text.isprintable() and " " not in text else repr(text)
 
 
-def configure_logging(level: str, *, stream: TextIO | None = None) -> None:
+def configure_logging(level: str, *, everybody: bool = False, stream: TextIO | None = None) -> None:
     """Show Stem's events at ``level`` and above, and everybody's warnings.
 
     An application that has set up logging itself is left alone.
 
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
+        everybody: Whether other loggers are shown at ``level``, too: where tasks run, their own.
         stream: Standard error by default.
     """
     if logging.root.handlers:
@@ -56,4 +57,4 @@ def configure_logging(level: str, *, stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(EventFormatter())
     logging.root.addHandler(handler)
-    logging.getLogger("stem").setLevel(level.upper())
+    (logging.root if everybody else logging.getLogger("stem")).setLevel(level.upper())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from stem import signals
 from stem.clock import SystemClock
+from stem.observability.logging import configure_logging
 from stem.worker.attempt import AttemptRunner
 from stem.worker.link import Link
 
@@ -37,6 +38,7 @@ class ChildSpec:
         kind: How attempts run.
         slots: How many at once.
         index: Which of the worker's children it is, from 1.
+        log_level: What is logged, unless the application sets up logging; None leaves it alone.
     """
 
     app_path: str
@@ -45,6 +47,7 @@ class ChildSpec:
     kind: SlotKind
     slots: int
     index: int
+    log_level: str | None = None
 
 
 def main(spec: ChildSpec, sock: socket.socket) -> None:
@@ -65,6 +68,8 @@ def _pass(signum: int, frame: FrameType | None) -> None:
 def serve(spec: ChildSpec, sock: socket.socket) -> None:
     """Run tasks from ``sock`` in this process until the hub says to stop, or is gone."""
     app = spec.load(spec.app_path)
+    if spec.log_level is not None:
+        configure_logging(spec.log_level, everybody=True)
     runner = AttemptRunner(app, worker_id=spec.worker_id)
     slots = _slots(spec, Link(sock), runner)
     signals.worker_child_init.send(signals.WorkerChildInit(worker_id=spec.worker_id, index=spec.index))

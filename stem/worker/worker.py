@@ -56,6 +56,7 @@ class WorkerOptions:
         soft_limit_s, hard_limit_s: For tasks that have no limits of their own; None is none.
         app_path: Names the application for child processes, ``module:attribute``.
         load: Turns the path into the application; a module-level function.
+        log_level: What child processes log; None leaves logging to the application.
     """
 
     id: str
@@ -73,6 +74,7 @@ class WorkerOptions:
     max_tasks_per_child: int | None
     app_path: str
     load: Callable[[str], TaskApp]
+    log_level: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +261,7 @@ class Worker:
             kind=kind,
             slots=1 if kind == "sync" else self._options.concurrency,
             index=1,
+            log_level=self._options.log_level,
         )
 
     def _install_signal_handlers(self) -> dict[signal.Signals, signal._HANDLER]:
