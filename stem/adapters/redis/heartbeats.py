@@ -52,7 +52,8 @@ class RedisHeartbeats:
 def _heartbeat(text: bytes) -> Heartbeat:
     fields: dict[str, Any] = json.loads(text)
     tasks = [InflightTask(**_dated(task, _TASK_DATES)) for task in fields["tasks"]]
-    return Heartbeat(**{**_dated(fields, _DATES), "load": tuple(fields["load"]), "tasks": tuple(tasks)})
+    known: dict[str, Any] = {**_dated(fields, _DATES), "load": tuple(fields["load"]), "tasks": tuple(tasks)}
+    return Heartbeat(**known)
 
 
 def _dated(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

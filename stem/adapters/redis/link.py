@@ -157,7 +157,7 @@ def _connect(location: Location, protocol: int) -> Any:
     host, port = location.hosts[0]
     if location.scheme == "sentinel":
         host, port = _ask_sentinels(location)
-    kind = Connection
+    kind: Any = Connection  # redis-py tells no types of it
     if location.scheme == "rediss" or location.tls:
         kind, options = SSLConnection, {**options, **location.tls}
     connection = kind(host=host, port=port, **options)
@@ -166,7 +166,8 @@ def _connect(location: Location, protocol: int) -> Any:
 
 
 def _ask_sentinels(location: Location) -> tuple[str, int]:
-    sentinels = Sentinel(
+    make: Any = Sentinel  # redis-py tells no types of it
+    sentinels = make(
         list(location.hosts),
         sentinel_kwargs={
             "username": location.sentinel_username,
@@ -176,7 +177,8 @@ def _ask_sentinels(location: Location) -> tuple[str, int]:
         },
     )
     try:
-        return sentinels.discover_master(location.master)
+        host, port = sentinels.discover_master(location.master)
     finally:
         for client in sentinels.sentinels:
             client.close()
+    return str(host), int(port)

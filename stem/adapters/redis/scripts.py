@@ -54,7 +54,7 @@ class Script:
 @cache
 def script(name: str) -> Script:
     """Return the script of that name."""
-    folder = files(__package__) / "lua"
+    folder = files("stem.adapters.redis") / "lua"
     text = b"\n".join((folder / f"{part}.lua").read_bytes() for part in (*_PREAMBLE, name))
     # The digest is Redis's own choice; nothing secret depends on it.
     return Script(text=text, digest=sha1(text, usedforsecurity=False).hexdigest().encode())

@@ -11,7 +11,7 @@ local out = {}
 local function show(m, token, score)
   local due = place_name == 'delayed' and tonumber(score) <= NOW and 1 or 0
   out[#out + 1] = {
-    m.raw, token, m.rank and int(m.since) or '', score, m.rank and int(m.rank) or '', m.priority, m.deliveries, due,
+    raw_of(m), token, m.rank and int(m.since) or '', score, m.rank and int(m.rank) or '', m.priority, m.deliveries, due,
   }
 end
 

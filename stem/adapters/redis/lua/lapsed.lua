@@ -19,7 +19,7 @@ end)
 local out = {}
 for at = 1, math.min(#found, tonumber(ARGV[4])) do
   out[#out + 1] = found[at].token
-  out[#out + 1] = found[at].raw
+  out[#out + 1] = raw_of(found[at])
   out[#out + 1] = tostring(found[at].deliveries)
 end
 return out

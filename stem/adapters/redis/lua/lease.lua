@@ -10,7 +10,7 @@ local out = {}
 
 local function give(token, m, fence)
   out[#out + 1] = token
-  out[#out + 1] = m.raw
+  out[#out + 1] = raw_of(m)
   out[#out + 1] = tostring(m.deliveries)
   out[#out + 1] = int(fence)
 end
@@ -38,8 +38,9 @@ call('SCARD', QUEUES)
 call('HLEN', LIVE)
 call('GET', VERSION)
 
+-- More than are asked for: the one that is due last may be the most urgent.
 local function promote(queue)
-  for _, token in ipairs(call('ZRANGEBYSCORE', delayed_of(queue), '-inf', NOW, 'LIMIT', 0, limit)) do
+  for _, token in ipairs(call('ZRANGEBYSCORE', delayed_of(queue), '-inf', NOW, 'LIMIT', 0, limit + 500)) do
     local m = undelay(queue, token)
     if m then place(queue, m, false) end
   end
@@ -53,6 +54,7 @@ local function lease(queue)
     local step = STEPS[at]
     local raws = limit > 0 and call('RPOP', list_of(queue, step), limit) or {}
     limit = limit - #raws
+    block = math.max(#raws, 1)
     for _, raw in ipairs(raws) do
       local m = read(raw, step)
       local fence = tick()

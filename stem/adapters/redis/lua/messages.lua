@@ -11,7 +11,7 @@ local EXPIRY, BURIED, DEAD, LETTERS, PAYLOADS, REPLAYED = unpack(KEYS, 7, 12)
 local KOMBU, OWN = ARGV[2], ARGV[3]
 local STEPS = {0, 3, 6, 9} -- kombu's four lists of a queue
 local CHUNK = 500 -- unpack() has a limited stack
-local TAIL = 3200 -- bytes: the longest `x-stem`, an id of 255 characters escaped
+local TAILS = {160, 3300} -- bytes that hold nearly every, and every `x-stem`: an id of 255 characters, escaped
 
 local call = redis.call
 
@@ -24,11 +24,19 @@ end
 local function int(number) return string.format('%.0f', number) end
 
 -- The time, pushed forward so that no two calls ever give the same: a fence, an order, a version.
-local last
+-- A script that needs many sets aside a `block` of them.
+local block, last, reserved = 1, nil, 0
 local function tick()
-  last = last or tonumber(call('GET', VERSION) or '0')
-  last = math.max(NOW, last + 1)
-  call('SET', VERSION, int(last))
+  if not last then
+    last = tonumber(call('GET', VERSION) or '0')
+    reserved = last
+  end
+  if last == reserved then
+    last = math.max(NOW - 1, last)
+    reserved = last + block
+    call('SET', VERSION, int(reserved))
+  end
+  last = last + 1
   return last
 end
 
@@ -79,45 +87,63 @@ local function is_sound(message)
     and type(message.properties) == 'table' and type(message.properties.delivery_info) == 'table'
 end
 
+-- A message: `text`, of which `first` to `final` are its own bytes, without a sound one's last brace.
 local function foreign(raw, step)
   local ok, decoded = pcall(cjson.decode, raw)
   local sound = ok and is_sound(decoded)
   local id = sound and decoded.headers.id
   return {
-    raw = sound and string.match(raw, '^(.-)%s*$') or raw,
+    text = raw, first = 1, final = sound and #string.match(raw, '^(.-)%s*$') - 1 or #raw,
     sound = sound, since = NOW, rank = false, priority = step, deliveries = 0, own = '0',
     id = type(id) == 'string' and #id <= 255 and id or '',
   }
 end
 
--- The facts of a message as it lies in a list, or nil.
-local function facts_of(raw)
-  local tail = string.sub(raw, -TAIL)
-  local sound = string.byte(raw, -1) == 125
-  local at, since, rank, priority, deliveries, own, id = string.match(tail, sound and MEMBER or SUFFIX)
-  if not at then return nil end
-  local ok, plain = pcall(unquoted, id)
-  return {
-    raw = string.sub(raw, 1, #raw - #tail + at - 1) .. (sound and '}' or ''),
-    sound = sound, since = tonumber(since), rank = tonumber(rank), priority = tonumber(priority),
-    deliveries = tonumber(deliveries), own = own, id = ok and plain or '',
-  }
+-- The message in bytes `first` to `final` of a text, if it has facts; else nil.
+local function read_facts(text, first, final)
+  local sound = string.byte(text, final) == 125
+  for _, size in ipairs(TAILS) do
+    local from = math.max(first, final - size + 1)
+    local at, since, rank, priority, deliveries, own, id =
+      string.match(string.sub(text, from, final), sound and MEMBER or SUFFIX)
+    if at then
+      local ok, plain = pcall(unquoted, id)
+      return {
+        text = text, first = first, final = from + at - 2, sound = sound, since = tonumber(since),
+        rank = tonumber(rank), priority = tonumber(priority), deliveries = tonumber(deliveries), own = own,
+        id = ok and plain or '',
+      }
+    end
+    if from == first then return nil end
+  end
 end
+
+local function facts_of(raw) return read_facts(raw, 1, #raw) end
 
 local function read(raw, step) return facts_of(raw) or foreign(raw, step) end
 
-local function written(m)
-  local facts = int(m.since) .. ' ' .. int(m.rank or 0) .. ' ' .. m.priority .. ' ' .. m.deliveries
-    .. ' ' .. m.own .. ' ' .. quoted(m.id) .. '"'
-  if m.sound then return string.sub(m.raw, 1, -2) .. ', "x-stem": "' .. facts .. '}' end
-  return m.raw .. '\30x-stem "' .. facts
+local function new_message(raw, priority, id)
+  return {
+    text = raw, first = 1, final = #raw - 1, sound = true, priority = priority, deliveries = 0, own = '1', id = id,
+  }
+end
+
+-- A message as its producer wrote it.
+local function raw_of(m)
+  return string.sub(m.text, m.first, m.final) .. (m.sound and '}' or '')
+end
+
+local function written(m, before, behind)
+  return (before or '') .. string.sub(m.text, m.first, m.final) .. (m.sound and ', "x-stem": "' or '\30x-stem "')
+    .. string.format('%.0f %.0f %d %d %s ', m.since, m.rank or 0, m.priority, m.deliveries, m.own) .. quoted(m.id)
+    .. (m.sound and '"}' or '"') .. (behind or '')
 end
 
 -- The form in which kombu keeps what was taken from a list: restored, it goes to this queue alone.
-local function held_form(m, queue) return '[' .. written(m) .. ',"",' .. cjson.encode(queue) .. ']' end
+local function held_form(m, queue) return written(m, '[', ',"",' .. cjson.encode(queue) .. ']') end
 
 local function from_held(value, queue)
-  return read(string.sub(value, 2, -#cjson.encode(queue) - 6), 0)
+  return read_facts(value, 2, #value - #cjson.encode(queue) - 5)
 end
 
 local function set_live(m, place)
@@ -131,7 +157,7 @@ end
 local function peek(list, index, step)
   local raw = call('LINDEX', list, index)
   if not raw then return nil end
-  return facts_of(raw) or { raw = raw, priority = step, rank = false }, raw
+  return facts_of(raw) or { priority = step, rank = false }, raw
 end
 
 -- Between messages of other priorities in one list. Sorted from the right, which is leased first:
@@ -233,5 +259,5 @@ end
 local function bury(m, told)
   local number = tick()
   local facts = ',"deliveries":' .. m.deliveries .. ',"priority":' .. m.priority
-  keep('dead-' .. int(number), m.queue, told .. facts, m.raw, number)
+  keep('dead-' .. int(number), m.queue, told .. facts, raw_of(m), number)
 end

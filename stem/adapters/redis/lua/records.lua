@@ -18,10 +18,10 @@ local function look_up(id)
   }
 end
 
+-- Entries are dropped now and then, some sixteen at a time.
 local function file(index, id, version)
   call('ZADD', index, version, id)
-  local over = call('ZCARD', index) - MOST
-  if over > 0 then call('ZREMRANGEBYRANK', index, 0, over - 1) end
+  if math.fmod(version, 16) == 0 then call('ZREMRANGEBYRANK', index, 0, -MOST - 1) end
 end
 
 local function state_index(state) return OWN .. 'state:' .. state end
@@ -37,19 +37,25 @@ local function write(record, state, fields, kind, detail)
     if #log > TIMELINE then log = string.sub(log, string.find(log, '\n', #log - TIMELINE, true) + 1) end
     record.log = log
   end
-  call('HSET', key_of(record.id), 'state', state, 'updated', int(version), 'log', record.log, unpack(fields))
+  local new = record.new or {}
+  record.new = nil
+  for _, field in ipairs(fields) do new[#new + 1] = field end
+  call('HSET', key_of(record.id), 'state', state, 'updated', int(version), 'log', record.log, unpack(new))
   if record.state and record.state ~= state then call('ZREM', state_index(record.state), record.id) end
   record.state = state
   file(state_index(state), record.id, version)
   file(queue_index(record.queue), record.id, version)
 end
 
--- A record that does not exist yet; `fields` are name, queue, sent, ttl and whatever else is known.
+-- A record that does not exist yet, and does not before it is written; `fields` are name, sent and
+-- whatever else is known.
 local function blank(id, queue, ttl, fields)
-  local record = { id = id, fence = 0, token = false, attempt = '1', queue = queue, worker = '', ttl = ttl, log = '' }
-  call('HSET', key_of(id), 'fence', '0', 'attempt', '1', 'deliveries', '0', 'generation', '0', 'worker', '',
-    'queue', queue, 'ttl', int(ttl), unpack(fields))
-  return record
+  local new = { 'fence', '0', 'attempt', '1', 'deliveries', '0', 'generation', '0', 'worker', '', 'queue', queue,
+    'ttl', int(ttl) }
+  for _, field in ipairs(fields) do new[#new + 1] = field end
+  return {
+    id = id, fence = 0, token = false, attempt = '1', queue = queue, worker = '', ttl = ttl, log = '', new = new,
+  }
 end
 
 local function exists(id) return call('EXISTS', key_of(id)) == 1 end
@@ -141,7 +147,7 @@ local function finish(ending)
   local record = look_up(word[1]) or blank(word[1], queue, tonumber(ttl), new)
   if ENDED[record.state] and follows(record, word) then return true end
   if not admits(record, word) then return false end
-  call('HDEL', key_of(record.id), 'error', 'result')
+  if record.attempt ~= '1' or record.state == 'retrying' then call('HDEL', key_of(record.id), 'error') end
   take(record, word, fields)
   end_record(record, state, fields, detail, meta)
   return true
@@ -211,7 +217,6 @@ local function publish(new, visible)
   if id ~= '' and (call('HEXISTS', LIVE, id) == 1 or exists(id)) then return false end
   call('SADD', QUEUES, queue)
   if task then add_record(task) end
-  local m = { raw = raw, sound = true, priority = priority, deliveries = 0, own = '1', id = id }
-  wait(queue, m, moment(due), visible, false)
+  wait(queue, new_message(raw, priority, id), moment(due), visible, false)
   return true
 end

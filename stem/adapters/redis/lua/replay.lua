@@ -7,8 +7,7 @@ for index, told in ipairs(cjson.decode(ARGV[5])) do
   local gone_on = tonumber(call('HGET', key_of(id), 'generation') or '0') >= tonumber(generation)
   local possible = not gone_on and call('ZSCORE', DEAD, entry) and call('HEXISTS', LIVE, id) == 0
   if possible then
-    local m = { raw = raw, sound = true, priority = priority, deliveries = 0, own = '1', id = id }
-    wait(queue, m, moment(due), tonumber(ARGV[4]), false)
+    wait(queue, new_message(raw, priority, id), moment(due), tonumber(ARGV[4]), false)
     replay_record(id, generation)
     call('HSET', REPLAYED, entry, int(NOW))
     call('ZREM', DEAD, entry)

@@ -25,8 +25,9 @@ function kinds.reschedule(m, told)
     told[5][1][5] = tostring(m.deliveries)
     retry(told[5])
   end
-  m.raw, m.sound, m.deliveries = told[4], true, 0
-  wait(m.queue, m, moment(told[3]), visible, false)
+  local next = new_message(told[4], m.priority, m.id)
+  next.own = m.own
+  wait(m.queue, next, moment(told[3]), visible, false)
 end
 
 -- the dead letter without its end, ending or false
@@ -40,8 +41,9 @@ end
 -- server that is full: settling is what makes space.
 call('ZREM', EXPIRY, '')
 
-local answers = {}
-for index, told in ipairs(cjson.decode(ARGV[5])) do
+local answers, orders = {}, cjson.decode(ARGV[5])
+block = 3 * #orders
+for index, told in ipairs(orders) do
   local m, lapsed = leased(told[2])
   local held = m and not lapsed
   if held then
