@@ -44,11 +44,12 @@ class SqlDeadLetters:
         others = [column for column in dead.c if column is not dead.c.payload]
         self._rows = select(*others, cast(dead.c.payload, LargeBinary).label("payload"))
         of = message.c
-        record = select(task.c.seq).where(task.c.id == dead.c.task_id)
         live = select(of.id).where(of.task_seq.is_(None), of.task_id == dead.c.task_id)
-        live_recorded = select(of.id).where(of.task_seq == record.scalar_subquery())
+        live_recorded = select(of.id).join(task, task.c.seq == of.task_seq).where(task.c.id == dead.c.task_id)
         # Its record has seen a later generation: the entry is from an earlier life of the task.
-        outlived = record.where(task.c.generation > dead.c.generation)
+        outlived = select(task.c.seq).where(
+            task.c.id == dead.c.task_id, task.c.generation > dead.c.generation
+        )
         self._replayable = self._rows.where(
             dead.c.replayed_us.is_(None),
             dead.c.task_id != "",

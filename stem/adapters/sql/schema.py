@@ -99,10 +99,13 @@ def _message(metadata: MetaData, name: str) -> Table:
         sqlite_autoincrement=True,
     )
     of = table.c
-    # due_us and queue, like replayed_us below, are in the indexes so that counting never reads the rows.
-    _partial_index(f"{name}_ready", of.queue, of.priority.desc(), of.id, of.due_us, where=of.state == READY)
-    _partial_index(f"{name}_delayed", of.queue, of.due_us, where=of.state == DELAYED)
-    _partial_index(f"{name}_leased", of.until_us, of.queue, where=of.state == LEASED)
+    # What stands last in an index here, and replayed_us below, is there so that counting never reads
+    # the rows; state too, which SQLite would look up to be sure.
+    _partial_index(
+        f"{name}_ready", of.queue, of.priority.desc(), of.id, of.due_us, of.state, where=of.state == READY
+    )
+    _partial_index(f"{name}_delayed", of.queue, of.due_us, of.state, where=of.state == DELAYED)
+    _partial_index(f"{name}_leased", of.queue, of.id, of.until_us, of.state, where=of.state == LEASED)
     _partial_index(f"{name}_task_seq", of.task_seq, where=of.task_seq.is_not(None))
     _partial_index(f"{name}_task_id", of.task_id, where=of.task_seq.is_(None))
     Index(f"{name}_queue", of.queue, of.id)

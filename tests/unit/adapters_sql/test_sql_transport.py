@@ -216,6 +216,22 @@ def test_a_rejected_message_lies_in_the_dead_letters_and_its_task_has_failed(
     assert get(connection).headers["id"] == "t"
 
 
+def test_a_dead_letter_is_not_put_back_beside_a_copy_that_waits(
+    connection: kombu.Connection, opened: Open, path: Path
+) -> None:
+    stack = opened(path)
+    broker, dead_letters = offered(stack.broker), offered(stack.dead_letters)
+    publish(broker, "other", "t")
+    get(connection).reject()
+    get(connection).reject()
+    put(connection, [[], {}, {}], headers=headers("t"))
+
+    replayed = dead_letters.replay(DeadLetterQuery(), limit=10)
+
+    assert [entry.task_id for entry in replayed] == ["other"]
+    assert sorted(task_ids(lease(broker.source(owner="worker@one")))) == ["other", "t"]
+
+
 def test_a_message_without_acknowledgement_is_gone_when_taken(
     connection: kombu.Connection, opened: Open, path: Path
 ) -> None:

@@ -53,15 +53,19 @@ def _message(op: Operations, name: str) -> None:
     op.create_index(
         f"{name}_ready",
         name,
-        ["queue", sa.text("priority DESC"), "id", "due_us"],
+        ["queue", sa.text("priority DESC"), "id", "due_us", "state"],
         sqlite_where=ready,
         postgresql_where=ready,
     )
     op.create_index(
-        f"{name}_delayed", name, ["queue", "due_us"], sqlite_where=delayed, postgresql_where=delayed
+        f"{name}_delayed", name, ["queue", "due_us", "state"], sqlite_where=delayed, postgresql_where=delayed
     )
     op.create_index(
-        f"{name}_leased", name, ["until_us", "queue"], sqlite_where=leased, postgresql_where=leased
+        f"{name}_leased",
+        name,
+        ["queue", "id", "until_us", "state"],
+        sqlite_where=leased,
+        postgresql_where=leased,
     )
     recorded = sa.text("task_seq IS NOT NULL")
     unrecorded = sa.text("task_seq IS NULL")
