@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stem.codecs import dumps, read_label
+from stem.errors import NotEncodableError
 from stem.states import TaskState
 from stem.two_stores.source import TwoStoreSource
 
@@ -70,8 +71,17 @@ class TwoStoreBroker:
             for publication, is_wanted in zip(publications, wanted, strict=True)
             if is_wanted
         ]
-        sent = iter(self.inner.publish(sending) if sending else [])
+        sent = iter(self._send(sending) if sending else [])
         return [is_wanted and next(sent) for is_wanted in wanted]
+
+    def _send(self, publications: Sequence[Publication]) -> list[bool]:
+        try:
+            return self.inner.publish(publications)
+        except NotEncodableError as error:
+            # What has a form in JSON may have none in the broker's own. Nothing was sent.
+            ids = [read_label(publication.message).task_id for publication in publications]
+            self.records.withdraw(ids, reason=str(error))
+            raise
 
     def _wanted(self, publications: Sequence[Publication]) -> list[bool]:
         """Return which messages their records let out; those that have none get one."""

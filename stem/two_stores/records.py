@@ -168,6 +168,12 @@ class Records:
         if endings:
             self.results.finish(endings)
 
+    def withdraw(self, ids: Collection[str], *, reason: str) -> None:
+        """Delete the records of messages that were never sent."""
+        error = ErrorInfo(type="stem.errors.NotEncodableError", message=reason)
+        self.end(ids, TaskState.CANCELLED, errors=dict.fromkeys(ids, error), generation={})
+        self.results.forget(ids)
+
 
 def fenced(delivery: Delivery, claim: Start) -> Delivery:
     """Return the delivery with the fence under which it was claimed."""

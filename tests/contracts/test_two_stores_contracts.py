@@ -11,6 +11,7 @@ from stem.testing.contracts import (
     Contract,
     DeadLettersContract,
     HeartbeatsContract,
+    LostRepliesContract,
     QueuesContract,
     ResultsContract,
     RevokesContract,
@@ -54,6 +55,9 @@ class TestTwoStoresDeadLetters(OnTwoStores, DeadLettersContract):
 
 
 class TestTwoStoresResults(OnTwoStores, ResultsContract): ...
+
+
+class TestTwoStoresLostReplies(OnTwoStores, LostRepliesContract): ...
 
 
 class TestTwoStoresHeartbeats(OnTwoStores, HeartbeatsContract): ...

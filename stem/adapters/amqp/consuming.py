@@ -86,6 +86,7 @@ class Consumers:
             self._allow(prefetch)
             for queue in queues:
                 if queue not in self._tags:
+                    self._topology.join_delays(queue)
                     self._start(queue)
 
     def _allow(self, prefetch: int) -> None:

@@ -71,9 +71,10 @@ class AmqpSource:
 
     def lease(self, queues: Sequence[str], *, limit: int, duration: timedelta) -> list[Delivery]:
         """Take up to ``limit`` messages that the server has pushed, the first named queue's first."""
-        self._prefetch = max(self._prefetch, limit)
-        self._link.heartbeat_s = max(self._link.heartbeat_s, duration.total_seconds() * _LEASE_SHARE)
         self._forget_lost()
+        # For a worker this is what it runs and looks ahead, whatever it holds of it at the moment.
+        self._prefetch = max(self._prefetch, len(self._held) + limit)
+        self._link.heartbeat_s = max(self._link.heartbeat_s, duration.total_seconds() * _LEASE_SHARE)
         fresh = not self._consumers.is_current
         self._consumers.consume(queues, prefetch=self._prefetch)
         if fresh:

@@ -91,12 +91,29 @@ class Topology:
         if not self._has_delays:
             _declare_delays(self._location)
             self._has_delays = True
-        # One word for each bit: "#" would also let in what is for a queue whose name ends like this one's.
-        pattern = "*." * MAX_NUMBER_OF_BITS_TO_USE + queue
+        with self._link.working("declare") as connection:
+            self._bind_to_delays(connection, queue)
+
+    def join_delays(self, queue: str) -> None:
+        """Let in what others hold back for ``queue``, where anybody holds messages back at all."""
+        if queue in self._delayed:
+            return
         with self._link.working("declare") as connection:
             channel = connection.channel()
-            channel.queue_bind(queue, CELERY_DELAYED_DELIVERY_EXCHANGE, pattern)
+            try:
+                channel.exchange_declare(CELERY_DELAYED_DELIVERY_EXCHANGE, "topic", passive=True)
+            except NotFound:
+                _discard(channel)
+                return
             channel.close()
+            self._bind_to_delays(connection, queue)
+
+    def _bind_to_delays(self, connection: Any, queue: str) -> None:
+        # One word for each bit: "#" would also let in what is for a queue whose name ends like this one's.
+        pattern = "*." * MAX_NUMBER_OF_BITS_TO_USE + queue
+        channel = connection.channel()
+        channel.queue_bind(queue, CELERY_DELAYED_DELIVERY_EXCHANGE, pattern)
+        channel.close()
         self._delayed.add(queue)
 
     def forget(self, queue: str) -> None:
