@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from stem.adapters.sql.conflicts import repeated
 from stem.adapters.sql.messages import raw_row
 from stem.adapters.sql.source import SqlSource
 from stem.message import ErrorInfo
@@ -40,6 +41,7 @@ class SqlBroker:
         """The URL without options."""
         return self._database.dialect.address
 
+    @repeated
     def publish(self, publications: Sequence[Publication]) -> list[bool]:
         """Store each message, and its record in the same transaction."""
         if not publications:
@@ -47,6 +49,7 @@ class SqlBroker:
         with self._database.write("publish") as transaction:
             return self._tables.publish(transaction, publications)
 
+    @repeated
     def publish_raw(self, queue: str, payload: str) -> None:
         """Store a message in transport form, unchecked, as a foreign producer would write it."""
         raw = payload.encode(errors="surrogatepass")
@@ -58,6 +61,7 @@ class SqlBroker:
         """Return a new source for the worker ``owner``; it connects by its first call."""
         return SqlSource(self._database, self._tables, owner=owner, clock=self._clock)
 
+    @repeated
     def reclaim(self, *, limit: int, max_deliveries: int) -> list[Reclaimed]:
         """Take away up to ``limit`` leases that have lapsed."""
         with self._database.read("reclaim") as transaction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, Text, bindparam, insert, select
+from sqlalchemy import BigInteger, Integer, Text, bindparam, insert, select
 
 from stem.adapters.sql.prepared import Prepared
 from stem.adapters.sql.rows import plain
@@ -32,7 +32,7 @@ class Burials:
             "reason": bindparam("why", type_=Text),
             "detail": bindparam("in_detail", type_=Text),
             "attempt": bindparam("last_attempt", type_=Integer),
-            "dead_us": bindparam("now", type_=Integer),
+            "dead_us": bindparam("now", type_=BigInteger),
             "facts": bindparam("more", type_=Text),
         }
         kept: dict[str, Any] = {

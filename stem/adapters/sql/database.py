@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from stem.adapters.sql.errors import is_locked, translated
+from stem.adapters.sql.errors import is_harmless, translated
 from stem.adapters.sql.migrate import ensure_schema
 from stem.adapters.sql.schema import Schema
 
@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A connection in use, and the store's time when its use began."""
+    """A connection in use, and the store's time when its use began.
+
+    Attributes:
+        bells: What to ring for after the commit: queues, and `stem.adapters.sql.bells.RESULTS`.
+    """
 
     connection: Connection
     now_us: int
+    bells: set[str] = field(default_factory=set[str])
 
 
 class Database:
@@ -34,7 +39,7 @@ class Database:
 
     def __init__(self, dialect: Dialect, *, namespace: str) -> None:
         self.dialect = dialect
-        self.schema = Schema(namespace)
+        self.schema = Schema(namespace, place=dialect.schema)
         self._engine_of = (os.getpid(), dialect.engine())
         self._looked_at: Hashable = None
         # No lock, which a fork could copy while it is held: a set takes each of these steps at once.
@@ -102,6 +107,7 @@ class Database:
         """Close every connection; no thread may be using one. May be called twice."""
         for own in list(self._connected):
             own.close()
+        self.dialect.close()
         pid, engine = self._engine_of
         if pid == os.getpid():
             engine.dispose()
@@ -175,18 +181,21 @@ def writing(dialect: Dialect, connection: Connection) -> Generator[Transaction]:
     """Use ``connection`` with a transaction that writes."""
     try:
         dialect.begin(connection)
-        yield Transaction(connection, dialect.now_us(connection))
+        transaction = Transaction(connection, dialect.now_us(connection))
+        yield transaction
         connection.commit()
     except DBAPIError as error:
         _give_up(connection, error)
         raise
     finally:
         connection.rollback()
+    if transaction.bells:
+        dialect.ring(connection, transaction.bells)
 
 
 def _give_up(connection: Connection, error: DBAPIError) -> None:
     # What a failed disk or a damaged file leaves behind in a connection is not worth finding out.
-    if not is_locked(error) and not connection.invalidated:
+    if not is_harmless(error) and not connection.invalidated:
         connection.invalidate()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import LargeBinary, cast, delete, func, insert, or_, select, update
 
+from stem.adapters.sql.conflicts import repeated
 from stem.adapters.sql.messages import new_row
 from stem.adapters.sql.records import Replay
 from stem.adapters.sql.rows import AnyRow, due_us, members, micros, moment, moment_or_none, plain
@@ -41,6 +42,7 @@ class SqlDeadLetters:
         self._members = database.dialect.members
         dead, message, task = schema.dead_letter, schema.message, schema.task
         among = select(database.dialect.members("given").c.value)
+        among_keys = select(database.dialect.members("given", numbers=True).c.value)
         others = [column for column in dead.c if column is not dead.c.payload]
         self._rows = select(*others, cast(dead.c.payload, LargeBinary).label("payload"))
         of = message.c
@@ -57,11 +59,12 @@ class SqlDeadLetters:
             ~live_recorded.exists(),
             ~outlived.exists(),
         ).with_for_update(skip_locked=True, of=dead)
-        self._mark = update(dead).where(dead.c.id.in_(among))
-        self._delete = delete(dead).where(dead.c.id.in_(among))
+        self._mark = update(dead).where(dead.c.id.in_(among_keys))
+        self._delete = delete(dead).where(dead.c.id.in_(among_keys))
         self._added = select(dead.c.entry_id).where(dead.c.entry_id.in_(among))
         self._insert = insert(dead)
 
+    @repeated
     def add(self, entries: Sequence[DeadLetter]) -> list[bool]:
         """Keep messages that another database gave up; for each, in order, whether it was new."""
         with self._database.write("add") as transaction:
@@ -100,7 +103,7 @@ class SqlDeadLetters:
         ]
         if query.ids is not None:
             entries = members([int(name) for name in query.ids if name.isdecimal()])
-            among_entries = select(self._members("entries").c.value).params(entries=entries)
+            among_entries = select(self._members("entries", numbers=True).c.value).params(entries=entries)
             among_tasks = select(self._members("tasks").c.value).params(tasks=members(query.ids))
             conditions.append(
                 or_(of.id.in_(among_entries), of.task_id.in_(among_tasks), of.entry_id.in_(among_tasks))
@@ -113,6 +116,7 @@ class SqlDeadLetters:
             conditions.append(of.replayed_us.is_(None))
         return conditions
 
+    @repeated
     def replay(
         self, query: DeadLetterQuery, *, limit: int, delay: timedelta | None = None
     ) -> list[DeadLetter]:

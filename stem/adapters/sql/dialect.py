@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Collection, Hashable
     from threading import Event
 
     from sqlalchemy import Connection, Engine, FromClause, Insert, Table, Update
@@ -49,6 +49,11 @@ class Dialect(Protocol):
         ...
 
     @property
+    def schema(self) -> str | None:
+        """The schema in which the tables are; None where databases have none."""
+        ...
+
+    @property
     def compiler(self) -> SqlalchemyDialect:
         """SQLAlchemy's dialect, with parameters by name."""
         ...
@@ -69,16 +74,39 @@ class Dialect(Protocol):
         """Begin a transaction that writes."""
         ...
 
+    def begin_migration(self, connection: Connection) -> None:
+        """Begin a transaction that changes tables, and wait for others that do so."""
+        ...
+
     def now_us(self, connection: Connection) -> int:
         """Return the store's own time."""
+        ...
+
+    def reserve(self, connection: Connection, ids: Collection[str]) -> None:
+        """Let no other transaction that reserves one of these ids go on before this one ends."""
+        ...
+
+    def ring(self, connection: Connection, names: Collection[str]) -> None:
+        """Wake those who wait for these queues, or for results, if they do not find out by themselves.
+
+        Never raises: what they wait for is committed, and they look in the end.
+
+        Args:
+            connection: Outside of a transaction.
+            names: See `Transaction.bells <stem.adapters.sql.database.Transaction>`.
+        """
         ...
 
     def insert(self, table: Table) -> Insert:
         """Return the statement that inserts rows, but passes over those whose primary key exists."""
         ...
 
-    def members(self, name: str) -> FromClause:
-        """Return a table with the column ``value``: the JSON array that is bound as ``name``, in order."""
+    def members(self, name: str, *, numbers: bool = False) -> FromClause:
+        """Return a table with the column ``value``: the JSON array that is bound as ``name``, in order.
+
+        Args:
+            numbers: Whether it holds whole numbers; otherwise it holds texts.
+        """
         ...
 
     def claim(self, schema: Schema) -> Update:
@@ -95,4 +123,8 @@ class Dialect(Protocol):
         Args:
             connection: Gives the connection to use, which is the watch's own while it is used.
         """
+        ...
+
+    def close(self) -> None:
+        """End what watches have started. May be called twice; the next watch starts it again."""
         ...

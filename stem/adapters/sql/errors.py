@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from stem.adapters.sql.verdicts import OTHER, Verdict
 from stem.errors import (
     StoreCorruptError,
     StoreDeniedError,
@@ -25,49 +25,42 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Verdict:
-    kind: type[StoreError]
-    reason: str
-    remedy: str
-
-
-_LOCKED: Final = _Verdict(
+_LOCKED: Final = Verdict(
     kind=StoreUnavailableError,
     reason="another process holds the write lock",
     remedy="end what keeps {place} locked, or raise busy_timeout in the URL",
+    connection_is_good=True,
 )
-_FULL: Final = _Verdict(
+_FULL: Final = Verdict(
     kind=StoreFullError,
     reason="no space is left",
     remedy="make space on the disk of {place}; the same call then succeeds",
 )
-_DISK: Final = _Verdict(
+_DISK: Final = Verdict(
     kind=StoreUnavailableError,
     reason="the disk does not answer as it should",
     remedy="look at the disk of {place}; it must be a local one",
 )
-_CORRUPT: Final = _Verdict(
+_CORRUPT: Final = Verdict(
     kind=StoreCorruptError,
     reason="the file is damaged",
     remedy="stop every process that uses {place}, keep a copy, and restore it from a backup",
 )
-_FOREIGN: Final = _Verdict(
+_FOREIGN: Final = Verdict(
     kind=StoreCorruptError,
     reason="the file is not an SQLite database",
     remedy="give the URL another file than {place}",
 )
-_READ_ONLY: Final = _Verdict(
+_READ_ONLY: Final = Verdict(
     kind=StoreDeniedError,
     reason="the file may not be written",
     remedy="let this user write {place} and its directory",
 )
-_NO_FILE: Final = _Verdict(
+_NO_FILE: Final = Verdict(
     kind=StoreDeniedError,
     reason="the file cannot be opened",
     remedy="make sure that the directory of {place} exists and that this user may write it",
 )
-_OTHER: Final = _Verdict(kind=StoreError, reason="the database refused", remedy="")
 
 _SQLITE: Final = {
     sqlite3.SQLITE_BUSY: _LOCKED,
@@ -110,15 +103,31 @@ def translated(*, address: str, place: str, operation: str) -> Generator[None]:
         ) from error
 
 
-def is_locked(error: BaseException) -> bool:
-    """Return whether another process was in the way, and the connection is as good as before."""
-    return _judge(error)[0] is _LOCKED
+def is_harmless(error: BaseException) -> bool:
+    """Return whether the connection is as good as before: another process was in the way, for instance."""
+    return _judge(error)[0].connection_is_good
 
 
-def _judge(error: BaseException) -> tuple[_Verdict, str]:
+def is_conflict(error: StoreError) -> bool:
+    """Return whether the transaction met another one, and was undone."""
+    return error.__cause__ is not None and _judge(error.__cause__)[0].is_conflict
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something failed, one line without secrets."""
+    verdict, code = _judge(error)
+    return f"{verdict.reason} ({code})"
+
+
+def _judge(error: BaseException) -> tuple[Verdict, str]:
     cause = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(cause, "sqlite_errorcode", None)
+    if cause is not None and type(cause).__module__.startswith("psycopg"):
+        # Loaded only with its driver.
+        from stem.adapters.sql.postgresql_errors import judge
+
+        return judge(cause)
     if code is None:
-        return _OTHER, type(cause).__name__
-    verdict = _SQLITE.get(code) or _SQLITE.get(code & 0xFF, _OTHER)
+        return OTHER, type(cause).__name__
+    verdict = _SQLITE.get(code) or _SQLITE.get(code & 0xFF, OTHER)
     return verdict, getattr(cause, "sqlite_errorname", str(code))

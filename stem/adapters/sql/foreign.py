@@ -15,6 +15,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from stem.adapters.sql.conflicts import repeated
 from stem.adapters.sql.exchanges import Exchanges
 from stem.adapters.sql.messages import given_back, new_row
 from stem.adapters.sql.queues import SqlQueues
@@ -79,6 +80,7 @@ class ForeignQueues:
         with self._database.read("connect"):
             pass
 
+    @repeated
     def put(self, queues: Collection[str], payload: str, message: Message, *, priority: int) -> None:
         """Store a copy of a message in each queue; one with an eta is not leased before it."""
         with self._database.write("publish") as transaction:
@@ -165,6 +167,7 @@ class ForeignQueues:
             lapsed = self._tables.messages.lapsed(transaction, limit=_AT_ONCE, owners=f"{_OWNERS}%")
             self._tables.hand_on(transaction, lapsed)
 
+    @repeated
     def acknowledge(self, token: str) -> bool:
         """Remove a message; return whether its lease was still held."""
         with self._database.write("ack") as transaction:
@@ -172,6 +175,7 @@ class ForeignQueues:
             self._tables.messages.remove(transaction, [message.id for message in held.values()])
         return bool(held)
 
+    @repeated
     def refuse(self, token: str) -> bool:
         """Bury a message that its consumer does not want; return whether its lease was still held."""
         error = ErrorInfo(type="stem.Rejected", message="rejected by its consumer")
@@ -187,6 +191,7 @@ class ForeignQueues:
         self._tables.bury(transaction, held, reason, lambda _: error)
         return [(message, reason) for message in held]
 
+    @repeated
     def give_back(self, tokens: Collection[str]) -> int:
         """Make messages ready again; return how many leases were still held."""
         with self._database.write("release") as transaction:
@@ -213,6 +218,7 @@ class ForeignQueues:
         with self._database.read("declare") as transaction:
             return self._exchanges.exists(transaction, queue)
 
+    @repeated
     def declare(self, queue: str, *, idle: timedelta | None) -> None:
         """Declare a queue; a transient one goes when nobody has looked into it for ``idle``."""
         if idle is not None:
@@ -245,6 +251,7 @@ class ForeignQueues:
             self._exchanges.forget_queues(transaction, [queue])
         self._queues.purge(queue)
 
+    @repeated
     def bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         """Let an exchange feed a queue."""
         with self._database.write("bind") as transaction:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, select, update
 
+from stem.adapters.sql.conflicts import repeated
 from stem.adapters.sql.rows import span_us
 from stem.ports.heartbeats import Heartbeat, InflightTask
 
@@ -36,6 +37,7 @@ class SqlHeartbeats:
         )
         self._list = select(of.body).where(of.expires_us > bindparam("now")).order_by(of.worker_id)
 
+    @repeated
     def beat(self, heartbeat: Heartbeat, *, ttl: timedelta) -> bool:
         """Store a heartbeat; return False when another live worker has this id."""
         key = {"worker": heartbeat.worker_id, "boot": heartbeat.boot_id}
@@ -49,6 +51,7 @@ class SqlHeartbeats:
             # Only the row of this boot takes it: what stands there now is live.
             return connection.execute(self._replace, {**key, **word}).rowcount == 1
 
+    @repeated
     def goodbye(self, worker_id: str, *, boot_id: str) -> None:
         """Remove the heartbeat, if it is this boot's."""
         with self._database.write("goodbye") as transaction:

@@ -46,7 +46,7 @@ def read_location(url: str, *, namespace: str) -> Location:
     Raises:
         ConfigurationError: It, or the namespace, cannot be used; every problem at once.
     """
-    problems = _namespace_problems(namespace)
+    problems = namespace_problems(namespace)
     split = urlsplit(url)
     path = unquote(split.path.removeprefix("/"))
     problems += _path_problems(split.netloc, path)
@@ -65,7 +65,8 @@ def read_location(url: str, *, namespace: str) -> Location:
     return Location(path=os.path.realpath(path), synchronous=synchronous, busy_timeout=busy_timeout)
 
 
-def _namespace_problems(namespace: str) -> list[str]:
+def namespace_problems(namespace: str) -> list[str]:
+    """Return what is wrong with a namespace, a sentence each."""
     if _NAMESPACE.fullmatch(namespace):
         return []
     return [

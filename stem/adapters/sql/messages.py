@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from stem.ports.broker import Publication
 
 _PROMOTED_AT_ONCE: Final = 1000
+# Whoever waits looks within this time, and finds what is due later.
+_SOON_US: Final = 2_000_000
 _NO_LABEL: Final = Label(task_id="", task="", attempt=1, generation=0)
 
 
@@ -84,6 +86,7 @@ class Messages:
         message, task = schema.message, schema.task
         of = message.c
         among = select(dialect.members("given").c.value)
+        among_keys = select(dialect.members("given", numbers=True).c.value)
         seq = select(task.c.seq).where(task.c.id == bindparam("of_task")).scalar_subquery()
         self._add = Prepared(message.insert().values(task_seq=seq), dialect)
         self._add_queue = dialect.insert(schema.queue)
@@ -102,7 +105,7 @@ class Messages:
         self._claim = dialect.claim(schema)
         self._held = (
             held_columns(schema)
-            .where(of.id.in_(among), of.state == LEASED, of.until_us > bindparam("now"))
+            .where(of.id.in_(among_keys), of.state == LEASED, of.until_us > bindparam("now"))
             .with_for_update()
         )
         self._lapsed = (
@@ -113,8 +116,8 @@ class Messages:
             .with_for_update(skip_locked=True)
         )
         self._any_lapsed = select(of.id).where(of.state == LEASED, of.until_us <= bindparam("now")).limit(1)
-        self._renew = update(message).where(of.id.in_(among)).values(until_us=bindparam("until"))
-        self._remove = delete(message).where(of.id.in_(among))
+        self._renew = update(message).where(of.id.in_(among_keys)).values(until_us=bindparam("until"))
+        self._remove = delete(message).where(of.id.in_(among_keys))
         by_id = update(message).where(of.id == bindparam("key"))
         self._give_back = Prepared(
             by_id.values(
@@ -147,6 +150,8 @@ class Messages:
             ]
             transaction.connection.execute(self._add_queue, queues)
             self._add.run(transaction.connection, rows)
+            soon_us = transaction.now_us + _SOON_US
+            transaction.bells.update(row["queue"] for row in rows if row["due_us"] < soon_us)
 
     def outlook(self, transaction: Transaction, queues: str) -> Outlook:
         """Return what there is to lease; changes nothing.

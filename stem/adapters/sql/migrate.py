@@ -29,25 +29,26 @@ def ensure_schema(connection: Connection, *, dialect: Dialect, namespace: str) -
     Raises:
         StoreVersionError: The schema was made by a newer release.
     """
-    if _revision(connection, namespace) == HEAD:
+    if _revision(connection, namespace, dialect.schema) == HEAD:
         return
     # Before the lock is taken: nobody should wait for an import.
     from stem.adapters.sql.upgrade import upgrade
 
-    dialect.begin(connection)
+    dialect.begin_migration(connection)
     try:
         # Read again: who held the lock before us may have made the steps.
-        current = _revision(connection, namespace)
+        current = _revision(connection, namespace, dialect.schema)
         if current != HEAD:
-            upgrade(connection, current=current, namespace=namespace, address=dialect.address)
+            upgrade(connection, dialect=dialect, current=current, namespace=namespace)
     except BaseException:
         connection.rollback()
         raise
     connection.commit()
 
 
-def _revision(connection: Connection, namespace: str) -> str | None:
+def _revision(connection: Connection, namespace: str, schema: str | None) -> str | None:
     name = version_table(namespace)
-    if not inspect(connection).has_table(name):
+    if not inspect(connection).has_table(name, schema=schema):
         return None
-    return connection.execute(select(column("version_num")).select_from(table(name))).scalar()
+    versions = table(name, column("version_num"), schema=schema)
+    return connection.execute(select(versions.c.version_num)).scalar()

@@ -42,6 +42,9 @@ class Prepared:
     def _text(self, names: tuple[str, ...]) -> str:
         text = self._texts.get(names)
         if text is None:
-            text = str(self._statement.compile(dialect=self._dialect, column_keys=list(names)))
+            compiled = self._statement.compile(
+                dialect=self._dialect, column_keys=list(names), for_executemany=True
+            )
+            text = str(compiled)
             self._texts[names] = text
         return text

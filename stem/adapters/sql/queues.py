@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, bindparam, func, literal, or_, select, union_all, update
 
+from stem.adapters.sql.conflicts import repeated
 from stem.adapters.sql.messages import Held, held_columns
 from stem.adapters.sql.rows import AnyRow, members, moment
 from stem.adapters.sql.schema import DELAYED, LEASED, READY
@@ -115,6 +116,7 @@ class SqlQueues:
             purged += removed
         return purged
 
+    @repeated
     def cancel(self, task_ids: Collection[str], *, reason: str) -> set[str]:
         """Remove waiting messages of these tasks; return the ids that were removed."""
         with self._database.write("cancel") as transaction:
@@ -130,11 +132,14 @@ class SqlQueues:
         """Lease from ``queue`` again."""
         self._set_paused(queue, is_paused=False)
 
+    @repeated
     def _set_paused(self, queue: str, *, is_paused: bool) -> None:
         with self._database.write("pause" if is_paused else "resume") as transaction:
             row = {"name": queue, "paused": is_paused, "used_us": transaction.now_us}
             transaction.connection.execute(self._add_queue, row)
             transaction.connection.execute(self._pause, {"of_queue": queue, "paused": is_paused})
+            if not is_paused:
+                transaction.bells.add(queue)
 
 
 def _counts(database: Database, among: Any) -> Executable:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from sqlalchemy import bindparam, func, insert, select, update
 
 from stem.adapters.sql import changes
+from stem.adapters.sql.bells import RESULTS
 from stem.adapters.sql.prepared import Prepared
 from stem.adapters.sql.rows import members, micros, write_error
 from stem.message import ErrorInfo
@@ -199,6 +200,8 @@ class Records:
         self, transaction: Transaction, statement: Prepared, rows: Sequence[Row], events: Sequence[Row]
     ) -> None:
         statement.run(transaction.connection, rows)
+        if statement is self._end and events:
+            transaction.bells.add(RESULTS)
         self._tell.run(transaction.connection, events)
 
     def take_back(self, transaction: Transaction, messages: Sequence[Held], *, reclaimed: bool) -> None:

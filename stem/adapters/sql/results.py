@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, delete, select, tuple_
 
+from stem.adapters.sql.conflicts import repeated
 from stem.adapters.sql.rows import members, micros, moment, moment_or_none, plain, read_error
 from stem.adapters.sql.schema import SUCCEEDED
 from stem.ports.pages import read_cursor, write_cursor
@@ -51,29 +52,35 @@ class SqlResults:
             .limit(bindparam("at_most"))
             .with_for_update(skip_locked=True)
         )
-        self._delete = delete(task).where(task.c.seq.in_(among))
-        self._delete_events = delete(event).where(event.c.task_seq.in_(among))
+        among_seqs = select(database.dialect.members("given", numbers=True).c.value)
+        self._delete = delete(task).where(task.c.seq.in_(among_seqs))
+        self._delete_events = delete(event).where(event.c.task_seq.in_(among_seqs))
 
+    @repeated
     def add(self, tasks: Sequence[NewTask]) -> list[bool]:
         """Write new records; for each, in order, whether it was new."""
         with self._database.write("add") as transaction:
             return self._records.add(transaction, tasks)
 
+    @repeated
     def start(self, starts: Sequence[Start]) -> list[bool]:
         """Note that attempts began; for each, in order, whether it may go on."""
         with self._database.write("start") as transaction:
             return self._records.start(transaction, starts)
 
+    @repeated
     def retry(self, retries: Sequence[RetryNote]) -> list[bool]:
         """Note that attempts failed and others follow; for each, in order, whether it was accepted."""
         with self._database.write("retry") as transaction:
             return self._records.retry(transaction, retries)
 
+    @repeated
     def release(self, starts: Sequence[Start]) -> None:
         """Note that attempts stopped without an outcome and their messages wait again."""
         with self._database.write("release") as transaction:
             self._records.release(transaction, starts)
 
+    @repeated
     def finish(self, endings: Sequence[Ending]) -> list[bool]:
         """Write how tasks ended; for each, in order, whether it was accepted."""
         with self._database.write("finish") as transaction:
@@ -136,7 +143,7 @@ class SqlResults:
         deadline = self._clock.monotonic() + timeout_s
         # Not the pool's: a waiting thread keeps its connection for long.
         own = self._database.own()
-        never = Event()
+        woken = Event()
         try:
             with self._database.translated("wait"):
                 watch = self._database.dialect.watch(own.connection)
@@ -147,7 +154,9 @@ class SqlResults:
                 if left_s <= 0:
                     return
                 with self._database.translated("wait"):
-                    watch.pause(left_s, woken=never)
+                    watch.pause(left_s, woken=woken)
+                # Before the look, so that what comes after it ends the next pause.
+                woken.clear()
                 now = self._look(own, given)
         finally:
             own.close()
@@ -157,6 +166,7 @@ class SqlResults:
             rows = transaction.connection.execute(self._progress, {"given": given})
             return {task_id: (state, updated_us) for task_id, state, updated_us in rows}
 
+    @repeated
     def forget(self, task_ids: Collection[str]) -> int:
         """Delete the records of tasks that have ended, with their timelines; return how many."""
         with self._database.write("forget") as transaction:
@@ -165,6 +175,7 @@ class SqlResults:
                 transaction, transaction.connection.execute(self._ended, given).scalars().all()
             )
 
+    @repeated
     def prune(self, *, limit: int) -> int:
         """Delete up to ``limit`` records whose time to live has passed; return how many."""
         with self._database.write("prune") as transaction:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, case, delete, or_, select, update
 
+from stem.adapters.sql.conflicts import repeated
 from stem.adapters.sql.rows import AnyRow, members, moment, plain, span_us
 from stem.ports.pages import read_cursor, write_cursor
 from stem.ports.revokes import Revocation
@@ -48,6 +49,7 @@ class SqlRevokes:
         )
         self._delete = delete(table).where(of.task_id.in_(among))
 
+    @repeated
     def revoke(
         self,
         task_ids: Collection[str],
@@ -79,6 +81,7 @@ class SqlRevokes:
             connection.execute(self._add, rows)
             connection.execute(self._extend, {"given": given, "until": until_us, "to_stop": terminate})
 
+    @repeated
     def unrevoke(self, task_ids: Collection[str]) -> int:
         """Take orders back; return how many there were."""
         with self._database.write("unrevoke") as transaction:
@@ -103,6 +106,7 @@ class SqlRevokes:
         following = write_cursor(rows[limit - 1].task_id) if len(rows) > limit else None
         return [_revocation(row) for row in rows[:limit]], following
 
+    @repeated
     def prune(self, *, limit: int) -> int:
         """Delete up to ``limit`` expired revocations; return how many."""
         with self._database.write("prune") as transaction:

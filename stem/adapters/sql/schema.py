@@ -16,6 +16,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    case,
     literal_column,
 )
 
@@ -40,6 +41,10 @@ def version_table(namespace: str) -> str:
     return f"{namespace}_schema_version"
 
 
+FENCES_PER_MESSAGE: Final = 2**20
+"""A message is leased less often than that."""
+
+
 class Schema:
     """The tables of one namespace.
 
@@ -61,10 +66,14 @@ class Schema:
             how another database named what it gave up, else NULL.
         heartbeat: The last word of each worker; ``body`` is JSON.
         revoke: Tasks that must not start.
+
+    Args:
+        namespace: What the tables' names begin with.
+        place: The schema of the database that they are in; None where there are no schemas.
     """
 
-    def __init__(self, namespace: str) -> None:
-        metadata = MetaData()
+    def __init__(self, namespace: str, *, place: str | None = None) -> None:
+        metadata = MetaData(schema=place)
         self.namespace = namespace
         self.metadata = metadata
         self.message = _message(metadata, f"{namespace}_message")
@@ -87,7 +96,7 @@ def _message(metadata: MetaData, name: str) -> Table:
         Column("priority", SmallInteger, nullable=False),
         Column("due_us", BigInteger, nullable=False),
         Column("until_us", BigInteger, nullable=False),
-        Column("fence", Integer, nullable=False),
+        Column("fence", BigInteger, nullable=False),
         Column("deliveries", Integer, nullable=False),
         Column("attempt", Integer, nullable=False),
         Column("generation", Integer, nullable=False),
@@ -154,7 +163,7 @@ def _task(metadata: MetaData, name: str) -> Table:
         Column("generation", Integer, nullable=False),
         Column("worker", Text, nullable=False),
         Column("token", Text, nullable=False),
-        Column("fence", Integer, nullable=False),
+        Column("fence", BigInteger, nullable=False),
         Column("sent_us", BigInteger, nullable=False),
         Column("updated_us", BigInteger, nullable=False),
         Column("started_us", BigInteger),
@@ -211,7 +220,7 @@ def _dead_letter(metadata: MetaData, name: str) -> Table:
         Column("deliveries", Integer, nullable=False),
         Column("generation", Integer, nullable=False),
         Column("priority", SmallInteger, nullable=False),
-        Column("fence", Integer, nullable=False),
+        Column("fence", BigInteger, nullable=False),
         Column("dead_us", BigInteger, nullable=False),
         Column("replayed_us", BigInteger),
         Column("facts", Text, nullable=False),
@@ -250,3 +259,14 @@ def _revoke(metadata: MetaData, name: str) -> Table:
     )
     Index(f"{name}_expires", table.c.expires_us)
     return table
+
+
+def next_fence(message: Table) -> ColumnElement[int]:
+    """Return what a lease sets a message's fence to.
+
+    It grows with every lease of the message, and a message that is published later
+    begins above every fence of an earlier one with the same task id.
+    """
+    of = message.c
+    first = of.id * FENCES_PER_MESSAGE + 1
+    return case((of.fence < first, first), else_=of.fence + 1)

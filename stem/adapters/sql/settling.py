@@ -103,6 +103,7 @@ def _write(transaction: Transaction, tables: Tables, work: _Work) -> None:
     tables.burials.copy(transaction, work.bury)
     tables.messages.remove(transaction, work.remove)
     tables.messages.give_back(transaction, work.give_back)
+    transaction.bells.update(message.queue for message in work.given_back)
     tables.messages.replace(transaction, work.replace)
     tables.records.take_back(transaction, work.given_back, reclaimed=False)
     tables.records.retry(transaction, work.retries)

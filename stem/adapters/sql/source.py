@@ -6,6 +6,7 @@ import json
 from threading import Event
 from typing import TYPE_CHECKING
 
+from stem.adapters.sql.conflicts import repeated
 from stem.adapters.sql.rows import span_us
 from stem.adapters.sql.settling import settle
 from stem.codecs import unpack
@@ -36,6 +37,7 @@ class SqlSource:
         self._queues = "[]"
         self._watch: Watch | None = None
 
+    @repeated
     def lease(self, queues: Sequence[str], *, limit: int, duration: timedelta) -> list[Delivery]:
         """Take up to ``limit`` ready messages, the first named queue's first."""
         self._queues = json.dumps(list(queues))
@@ -94,6 +96,7 @@ class SqlSource:
         """End a `wait` that is under way, or the next one."""
         self._woken.set()
 
+    @repeated
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Carry out each settlement whose token is current."""
         if not settlements:
@@ -101,6 +104,7 @@ class SqlSource:
         with self._own.write("settle") as transaction:
             return settle(transaction, self._tables, settlements)
 
+    @repeated
     def renew(self, tokens: Collection[str], *, duration: timedelta) -> set[str]:
         """Let each lease hold for ``duration`` from now; return the tokens whose lease is lost."""
         if not tokens:

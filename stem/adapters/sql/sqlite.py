@@ -30,12 +30,12 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import QueuePool
 
 from stem.adapters.sql.rows import micros
-from stem.adapters.sql.schema import LEASED, READY
+from stem.adapters.sql.schema import LEASED, READY, next_fence
 from stem.clock import SystemClock
 from stem.errors import StoreDeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Collection, Hashable
 
     from sqlalchemy import Connection, Engine, FromClause, Insert, Table, Update
     from sqlalchemy import Dialect as SqlalchemyDialect
@@ -69,6 +69,11 @@ class SqliteDialect:
     def place(self) -> str:
         """The path of the file."""
         return self._location.path
+
+    @property
+    def schema(self) -> str | None:
+        """None: one file, one schema."""
+        return None
 
     @property
     def compiler(self) -> SqlalchemyDialect:
@@ -142,15 +147,25 @@ class SqliteDialect:
         """Begin a transaction that writes: take the write lock, or wait for it."""
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
+    def begin_migration(self, connection: Connection) -> None:
+        """Begin a transaction that changes tables."""
+        self.begin(connection)
+
     def now_us(self, connection: Connection) -> int:
         """Return the host's time."""
         return micros(self._clock.wall())
+
+    def reserve(self, connection: Connection, ids: Collection[str]) -> None:
+        """Do nothing: there is one writer at a time."""
+
+    def ring(self, connection: Connection, names: Collection[str]) -> None:
+        """Do nothing: watches see each commit."""
 
     def insert(self, table: Table) -> Insert:
         """Return the statement that inserts rows, but passes over those whose primary key exists."""
         return sqlite.insert(table).on_conflict_do_nothing()
 
-    def members(self, name: str) -> FromClause:
+    def members(self, name: str, *, numbers: bool = False) -> FromClause:
         """Return a table with the column ``value``: the JSON array that is bound as ``name``, in order."""
         return func.json_each(bindparam(name, type_=Text)).table_valued(column("value"), name=f"given_{name}")
 
@@ -170,7 +185,7 @@ class SqliteDialect:
             .values(
                 state=LEASED,
                 until_us=bindparam("until"),
-                fence=message.c.fence + 1,
+                fence=next_fence(message),
                 deliveries=message.c.deliveries + 1,
                 owner=bindparam("holder"),
             )
@@ -188,6 +203,9 @@ class SqliteDialect:
     def watch(self, connection: Callable[[], Connection]) -> Watch:
         """Return a watch that asks SQLite for its count of commits, every 5 ms, later every 50 ms."""
         return _CommitWatch(connection, self._clock)
+
+    def close(self) -> None:
+        """Do nothing: watches start nothing."""
 
 
 def _enter_wal(connection: sqlite3.Connection, *, budget_s: float) -> str:

@@ -1,4 +1,4 @@
-"""What ``sqlite:`` URLs open."""
+"""What ``sqlite:`` URLs open, and the stack of every other database that speaks SQL."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from stem.adapters.sql.tables import Tables
 from stem.ports.stack import Stack
 
 if TYPE_CHECKING:
+    from stem.adapters.sql.dialect import Dialect
     from stem.clock import Clock
     from stem.ports.stack import OpenStack
 
@@ -33,10 +34,16 @@ def open_stack(url: str, *, namespace: str, clock: Clock) -> Stack:
         ConfigurationError: The URL or the namespace cannot be used, every problem at once.
     """
     location = read_location(url, namespace=namespace)
-    database = Database(SqliteDialect(location, clock=clock), namespace=namespace)
+    dialect = SqliteDialect(location, clock=clock)
+    return assemble(dialect, identity=location.address, namespace=namespace, clock=clock)
+
+
+def assemble(dialect: Dialect, *, identity: str, namespace: str, clock: Clock) -> Stack:
+    """Return every port on one database."""
+    database = Database(dialect, namespace=namespace)
     tables = Tables(database)
     return Stack(
-        identity=location.address,
+        identity=identity,
         close=database.close,
         broker=SqlBroker(database, tables, clock=clock),
         queues=SqlQueues(database, tables),

@@ -28,6 +28,7 @@ class Tables:
         self.messages = Messages(database.schema, database.dialect)
         self.records = Records(database.schema, database.dialect)
         self.burials = Burials(database.schema, database.dialect)
+        self._dialect = database.dialect
 
     def publish(self, transaction: Transaction, publications: Sequence[Publication]) -> list[bool]:
         """Store messages and their records; for each, whether its task was not known yet (B2, B3)."""
@@ -36,6 +37,7 @@ class Tables:
             publication.task.id if publication.task else label.task_id
             for publication, label in zip(publications, labels, strict=True)
         ]
+        self._dialect.reserve(transaction.connection, [task_id for task_id in ids if task_id])
         known = self.messages.known(transaction, [task_id for task_id in ids if task_id])
         rows: list[dict[str, Any]] = []
         tasks: list[NewTask] = []
@@ -74,6 +76,7 @@ class Tables:
         """Make messages ready again whose lease has lapsed, and their records ``queued``."""
         rows = [given_back(message.id, NOW, counted=True, now_us=transaction.now_us) for message in messages]
         self.messages.give_back(transaction, rows)
+        transaction.bells.update(message.queue for message in messages)
         self.records.take_back(transaction, messages, reclaimed=True)
 
     def cancel(self, transaction: Transaction, messages: Sequence[Held], reason: str) -> None:
