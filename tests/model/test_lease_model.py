@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from model_databases import Databases
 
 
-@pytest.mark.parametrize(("adapter", "walks", "steps"), [("memory", 200, 40), ("sqlite", 60, 40)])
+@pytest.mark.parametrize(("adapter", "walks", "steps"), [("memory", 200, 40), ("sqlite", 40, 40)])
 def test_a_random_walk_keeps_to_the_book(databases: Databases, adapter: str, walks: int, steps: int) -> None:
     machine = lease_machine(lambda: databases.open(adapter))
 

@@ -7,7 +7,7 @@ Settings, and with them the length of the walk, are the caller's.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 QUEUES = ("first", "second")
 OWNERS = ("worker@one", "worker@two")
-KINDS = ("complete", "complete", "release", "release uncounted", "reschedule", "bury")
+KINDS = ("complete", "complete", "bury", "release", "release uncounted", "reschedule", "bury")
+
+Some = TypeVar("Some")
 
 delays = st.sampled_from([0, 0, 0, 5, 40]).map(lambda seconds: timedelta(seconds=seconds))
 durations = st.sampled_from([10, 30]).map(lambda seconds: timedelta(seconds=seconds))
@@ -108,12 +110,7 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule(worker=workers, kind=kinds, delay=delays, begins=st.booleans())
     def work(self, worker: int, kind: str, delay: timedelta, begins: bool) -> None:
         """A worker leases one message, begins and settles it at once."""
-        for delivery in self._lease(worker, QUEUES, 1, timedelta(seconds=30)):
-            given = self.reference.given[-1]
-            assert given.token == delivery.token
-            if begins:
-                self._start(given)
-            self._settle(worker, [(given, kind, delay)])
+        self._work(worker, kind, delay, begins=begins)
 
     @rule(seconds=st.sampled_from([1, 4, 9, 11, 31, 100]))
     def time_passes(self, seconds: int) -> None:
@@ -146,12 +143,15 @@ class LeaseMachine(RuleBasedStateMachine):
         """A reaper takes lapsed leases away."""
         self._reclaim(worker, limit, max_deliveries)
 
-    @precondition(lambda self: self._held())
     @rule(pick=picks, kind=kinds, begins=st.booleans(), reclaimed=mostly, leased=mostly)
     def oversleep(self, pick: int, kind: str, begins: bool, reclaimed: bool, leased: bool) -> None:
         """A worker stops until its lease has lapsed, while others go on; then it wakes and settles."""
+        if not self._held():
+            self._lease(0, QUEUES, 1, timedelta(seconds=30))
         held = self._held()
-        given = held[pick % len(held)]
+        if not held:
+            return
+        given = _picked(held, pick)
         if begins:
             self._start(given)
         lapses = max(kept.until for kept in self.reference.messages.values() if kept.token == given.token)
@@ -173,12 +173,14 @@ class LeaseMachine(RuleBasedStateMachine):
         else:
             self._finish_late(given)
 
-    @precondition(lambda self: self.reference.buried)
     @rule(pick=picks, everything=st.booleans(), limit=limits, delay=delays, times=st.sampled_from([1, 2]))
     def replay(self, pick: int, everything: bool, limit: int, delay: timedelta, times: int) -> None:
         """An operator replays dead letters, perhaps those that were replayed before."""
-        entry = self.reference.buried[pick % len(self.reference.buried)]
-        only = None if everything else entry.task_id
+        if not self.reference.buried:
+            self._work(0, "bury", timedelta(0), begins=True)
+        if not self.reference.buried:
+            return
+        only = None if everything else _picked(self.reference.buried, pick).task_id
         query = DeadLetterQuery(ids=None if only is None else [only])
 
         for _ in range(times):
@@ -188,7 +190,7 @@ class LeaseMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.count > 0)
     @rule(
-        action=st.sampled_from(["pause", "resume", "resume", "cancel", "purge", "forget", "forget"]),
+        action=st.sampled_from(["pause", "pause", "resume", "resume", "cancel", "purge", "forget"]),
         queue=st.sampled_from(QUEUES),
         some=st.sets(picks, min_size=1, max_size=3),
     )
@@ -290,6 +292,14 @@ class LeaseMachine(RuleBasedStateMachine):
         )
         return deliveries
 
+    def _work(self, worker: int, kind: str, delay: timedelta, *, begins: bool) -> None:
+        for delivery in self._lease(worker, QUEUES, 1, timedelta(seconds=30)):
+            given = self.reference.given[-1]
+            assert given.token == delivery.token
+            if begins:
+                self._start(given)
+            self._settle(worker, [(given, kind, delay)])
+
     def _let_pass(self, duration: timedelta) -> None:
         self.harness.let_pass(duration)
         self.reference.pass_time(self.harness.now())
@@ -337,8 +347,9 @@ class LeaseMachine(RuleBasedStateMachine):
         return [given for given in self.reference.given if self.reference.held(given.token, now)]
 
     def _given(self, pick: int) -> Given:
-        # The last ones are the likeliest to be held; all others are stale.
-        return self.reference.given[-1 - pick % len(self.reference.given)]
+        held = self._held()
+        # Half of the time one that is held, or walks would hardly ever meet a live lease.
+        return _picked(held if held and pick % 2 else self.reference.given, pick // 2)
 
     def _settlement(self, given: Given, kind: str, delay: timedelta) -> Settlement:
         match kind:
@@ -375,6 +386,10 @@ class LeaseMachine(RuleBasedStateMachine):
             attempt=given.attempt,
             state=state,
         )
+
+
+def _picked(some: Sequence[Some], pick: int) -> Some:
+    return some[pick % len(some)]
 
 
 def _next_attempt(given: Given) -> Message:
