@@ -90,6 +90,8 @@ class Database:
     def guarded(self, operation: str, link: Link) -> Generator[None]:
         """Translate what goes wrong on ``link``; the server is checked before its first use."""
         with translated(address=self.address, operation=operation):
+            if link.is_cut:
+                link.close()  # so that it connects anew
             if not self._checked:
                 check(link, address=self.address, operation=operation)
                 self._checked = True
@@ -115,9 +117,7 @@ class Database:
             if self._pid != os.getpid():
                 # After a fork these are another process's.
                 self._pid, self._idle, self._own = os.getpid(), [], []
-            if self._idle:
-                return self._idle.pop()
-        return Link(self.location, self.names)
+            return self._idle.pop() if self._idle else Link(self.location, self.names)
 
     def _give_back(self, link: Link) -> None:
         if link.is_open:

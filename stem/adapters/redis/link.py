@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.backoff import NoBackoff
@@ -43,6 +44,12 @@ class Link:
     def is_open(self) -> bool:
         """Whether it is connected, as far as is known without asking."""
         return self._connection is not None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the server has closed the connection while nobody used it."""
+        # Between calls there is nothing to be read, but for the end.
+        return self.is_open and bool(select.select([self._connection._sock], [], [], 0)[0])
 
     @property
     def connection(self) -> Any:
