@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import pytest
 from amqp.exceptions import AMQPError
+from kombu.transport.native_delayed_delivery import MAX_LEVEL, level_name
 
 from stem.adapters.amqp.link import Link
 from stem.adapters.amqp.location import read_location
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 URL = os.environ.get("STEM_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//")
 CLOCK = SystemClock()
+DELAYED = [level_name(level) for level in range(MAX_LEVEL + 1)]
 
 
 def require_server() -> None:
@@ -85,12 +87,12 @@ def vhost_of(url: str) -> str:
 
 
 def delete_queues(url: str, *names: str) -> None:
-    """Delete queues, whatever they hold."""
+    """Delete queues, whatever they hold, and all messages that are held back."""
     link = Link(read_location(url, namespace="stem"), clock=CLOCK)
     try:
         with link.working("clean") as connection:
             channel = connection.channel()
-            for name in names:
+            for name in (*names, *DELAYED):
                 channel.queue_delete(name)
     finally:
         link.drop()

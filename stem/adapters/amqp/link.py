@@ -6,7 +6,7 @@ import math
 import os
 import select
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from amqp.connection import Connection
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from stem.adapters.amqp.location import Location
     from stem.clock import Clock
+
+
+_MOMENT_S: Final = 0.001
 
 
 class Link:
@@ -104,9 +107,8 @@ class Link:
         if not self.is_up:
             return
         with self.working("listen") as connection:
-            while _has_input(connection):
-                # Not drain_events, which would wait for more when it has read a heartbeat.
-                connection.blocking_read(self.location.timeout_s)
+            if _has_input(connection):
+                _read_all(connection)
             connection.heartbeat_tick()
 
     def await_until(self, done: Callable[[], bool], *, operation: str) -> None:
@@ -153,6 +155,14 @@ class Link:
 
     def _unblocked(self) -> None:
         self.is_blocked = False
+
+
+def _read_all(connection: Any) -> None:
+    # The timeout is set once for all frames. It is not 0: py-amqp keeps the first half of a
+    # frame when it times out, and forgets it when it would block.
+    with suppress(TimeoutError), connection.transport.having_timeout(_MOMENT_S):
+        while True:
+            connection.on_inbound_frame(connection.transport.read_frame())
 
 
 def _has_input(connection: Any) -> bool:

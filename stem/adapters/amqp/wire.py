@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from amqp.basic_message import Message as AmqpMessage
 from amqp.exceptions import AMQPError
-from amqp.serialization import dumps as table_bytes
 
 from stem.errors import NotEncodableError
 from stem.message import Message
@@ -28,6 +27,16 @@ _BROKERS_OWN: Final = ("x-death", "x-first-death-", "x-last-death-", _COUNT, "x-
 # Not carried over: ``expiration`` would have the broker drop the message, ``user_id`` must be
 # that of the connection, and the others are set here.
 _PROPERTIES: Final = frozenset({"correlation_id", "reply_to", "message_id", "type", "app_id", "timestamp"})
+
+
+class _WrittenOnce(AmqpMessage):  # type: ignore[misc]  # its package has no types
+    """A message whose properties are put into bytes once: to see that they can be, and to be sent."""
+
+    def _serialize_properties(self) -> bytes:
+        if "_written" not in self.__dict__:
+            self.__dict__["_written"] = super()._serialize_properties()
+        written: bytes = self.__dict__["_written"]
+        return written
 
 
 def write(
@@ -47,7 +56,7 @@ def write(
         headers[DELIVERIES] = deliveries
     properties = {name: value for name, value in message.properties.items() if name in _PROPERTIES and value}
     properties.setdefault("message_id", str(uuid.uuid4()))
-    written = AmqpMessage(
+    written = _WrittenOnce(
         cast("str", message.body),  # bytes are taken, and sent as they are
         content_type=message.content_type,
         content_encoding=message.content_encoding,
@@ -57,7 +66,6 @@ def write(
         **properties,
     )
     try:
-        table_bytes("F", [headers])
         written._serialize_properties()
     except (TypeError, ValueError, struct.error, AMQPError) as error:
         raise NotEncodableError(what="the headers", reason=f"no form in AMQP: {error}") from error
