@@ -55,3 +55,12 @@ def test_a_fork_takes_no_part_in_its_parents_connections(path: Path) -> None:
 
     assert errors == ""
     assert output == "0 2 0\n"
+
+
+def test_a_child_that_ends_does_not_damage_what_its_parent_is_writing(path: Path) -> None:
+    process = start("forking_in_transaction.py", f"sqlite:///{path}")
+
+    output, errors = process.communicate(timeout=PATIENCE_S)
+
+    assert errors == ""
+    assert output == "ok 600\n"
