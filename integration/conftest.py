@@ -16,19 +16,14 @@ _missing: dict[str, str] = {}
 _provided: set[str] = set()
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> None:
-    """Provide the service that a test file is named after, at its first file."""
-    for service in ALL:
-        if _is_about(file_path, service) and service.name not in _provided:
-            _provided.add(service.name)
-            _provide(service)
-
-
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out, with a word, files whose service is missing."""
+    """Provide the service that a test file is named after; leave it out, with a word, if that is missing."""
     for service in ALL:
-        if service.name in _missing and _is_about(collection_path, service):
-            return True
+        if _is_about(collection_path, service):
+            if service.name not in _provided:
+                _provided.add(service.name)
+                _provide(service)
+            return True if service.name in _missing else None
     return None
 
 

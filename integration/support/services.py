@@ -215,11 +215,16 @@ def _make_test_database(port: int) -> None:
 
 
 def _rabbitmq(directory: Path, port: int) -> tuple[list[str], Mapping[str, str]]:
+    settings = directory / "rabbitmq.conf"
+    settings.write_text(f"listeners.tcp.default = 127.0.0.1:{port}\n")
+    (directory / "empty").touch()
     environment = {
         "HOME": str(directory),
+        # Instead of what the machine's own server reads.
+        "RABBITMQ_CONFIG_FILE": str(settings),
+        "RABBITMQ_CONF_ENV_FILE": str(directory / "empty"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "none.config"),
         "RABBITMQ_NODENAME": f"stem-test-{port}@localhost",
-        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODE_PORT": str(port),
         "RABBITMQ_DIST_PORT": str(free_port()),
         "RABBITMQ_MNESIA_BASE": str(directory / "data"),
         "RABBITMQ_LOG_BASE": str(directory / "log"),
