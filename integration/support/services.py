@@ -45,6 +45,7 @@ class Service:
         package: Debian's name of what brings its programs.
         prepare: Given a directory and a port, returns the command and its environment.
         made: Run once it answers, with the port.
+        ended: Run once it has ended.
     """
 
     name: str
@@ -53,13 +54,14 @@ class Service:
     package: str
     prepare: Callable[[Path, int], tuple[list[str], Mapping[str, str]]]
     made: Callable[[int], None]
+    ended: Callable[[], None]
 
 
 class Services:
     """Finds and starts servers, and ends those that it started."""
 
     def __init__(self) -> None:
-        self._started: list[tuple[subprocess.Popen[bytes], Path]] = []
+        self._started: list[tuple[Service, subprocess.Popen[bytes], Path]] = []
 
     def provide(self, service: Service) -> None:
         """Make the service's variable name a server that answers.
@@ -79,13 +81,14 @@ class Services:
     def close(self) -> None:
         """End what was started here."""
         while self._started:
-            process, directory = self._started.pop()
+            service, process, directory = self._started.pop()
             process.terminate()
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            service.ended()
             shutil.rmtree(directory, ignore_errors=True)
 
     def _start(self, service: Service) -> str:
@@ -105,7 +108,7 @@ class Services:
                 stdin=subprocess.DEVNULL,
                 cwd=directory,
             )
-        self._started.append((process, directory))
+        self._started.append((service, process, directory))
         wait_until_it_answers(service.name, process, port, directory / "output.log")
         service.made(port)
         host, standard_port = _address(service.standard)
@@ -239,7 +242,13 @@ def _rabbitmq(directory: Path, port: int) -> tuple[list[str], Mapping[str, str]]
     return [server], environment
 
 
-def _nothing(port: int) -> None:
+def _end_port_mapper() -> None:
+    # Erlang's port mapper outlives the node that started it; this one was the private node's alone.
+    port = os.environ["ERL_EPMD_PORT"]
+    subprocess.run([program("epmd"), "-port", port, "-kill"], capture_output=True, timeout=20)
+
+
+def _nothing(port: int = 0) -> None:
     pass
 
 
@@ -250,6 +259,7 @@ REDIS = Service(
     package="redis-server",
     prepare=_redis,
     made=_nothing,
+    ended=_nothing,
 )
 POSTGRESQL = Service(
     name="postgresql",
@@ -258,6 +268,7 @@ POSTGRESQL = Service(
     package="postgresql",
     prepare=_postgresql,
     made=_make_test_database,
+    ended=_nothing,
 )
 RABBITMQ = Service(
     name="amqp",
@@ -266,5 +277,6 @@ RABBITMQ = Service(
     package="rabbitmq-server",
     prepare=_rabbitmq,
     made=_nothing,
+    ended=_end_port_mapper,
 )
 ALL = (REDIS, POSTGRESQL, RABBITMQ)
