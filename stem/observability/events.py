@@ -21,6 +21,8 @@ EVENTS: Final[dict[str, str]] = {
     "lease.reclaimed": "A lease lapsed, its worker being dead or cut off; its message is ready again.",
     "message.buried": "A message that a Kombu consumer rejected or could not read lies in the dead letters.",
     "queue.classic": "A RabbitMQ queue is a classic one: it tells less of deliveries, and lies on one node.",
+    "redis.evicts": "The Redis server deletes keys when its memory is full: messages can be lost.",
+    "redis.not_persistent": "The Redis server keeps nothing on its disk: a restart loses what it holds.",
     "service.tick_failed": "A background service met an error; it goes on with its next round.",
     "settle.refused": "Outcomes came too late: their leases were gone, and nothing was stored.",
     "signal.dropped": "Receivers are too slow, signals were not sent; told of the first and of each 1,000th.",

@@ -8,9 +8,10 @@ local memory = OWN .. 'call:' .. prefix
 local till = NOW + duration
 local out = {}
 
-local function give(token, m, fence)
+-- A sound message is given with its facts: to a reader they are one more member, which means nothing.
+local function give(token, m, fence, raw)
   out[#out + 1] = token
-  out[#out + 1] = raw_of(m)
+  out[#out + 1] = m.sound and raw or raw_of(m)
   out[#out + 1] = tostring(m.deliveries)
   out[#out + 1] = int(fence)
 end
@@ -73,7 +74,7 @@ local function lease(queue)
         live[#live + 1] = m.id
         live[#live + 1] = 'leased'
       end
-      give(token, m, fence)
+      give(token, m, fence, raw)
     end
   end
   if #taken > 0 then

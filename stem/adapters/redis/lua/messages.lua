@@ -81,27 +81,22 @@ local function quoted(text)
   return string.find(text, '^[%w_.:@-]*$') and text or string.sub(cjson.encode(text), 2, -2)
 end
 
--- Whether kombu could read it, so that Celery's workers may be shown it.
-local function is_sound(message)
-  return type(message) == 'table' and type(message.headers) == 'table'
-    and type(message.properties) == 'table' and type(message.properties.delivery_info) == 'table'
-end
-
 -- A message: `text`, of which `first` to `final` are its own bytes, without a sound one's last brace.
+-- Sound is what kombu could read, by all appearances; only that is shown to Celery's workers.
 local function foreign(raw, step)
-  local ok, decoded = pcall(cjson.decode, raw)
-  local sound = ok and is_sound(decoded)
-  local id = sound and decoded.headers.id
+  local brace = string.find(raw, '}%s*$', -100)
+  local sound = brace and string.byte(raw) == 123 and string.find(raw, '"headers"', 1, true)
+    and string.find(raw, '"properties"', 1, true) and string.find(raw, '"delivery_info"', 1, true)
   return {
-    text = raw, first = 1, final = sound and #string.match(raw, '^(.-)%s*$') - 1 or #raw,
-    sound = sound, since = NOW, rank = false, priority = step, deliveries = 0, own = '0',
-    id = type(id) == 'string' and #id <= 255 and id or '',
+    text = raw, first = 1, final = sound and brace - 1 or #raw, sound = sound and true or false,
+    since = NOW, rank = false, priority = step, deliveries = 0, own = '0', id = '',
   }
 end
 
 -- The message in bytes `first` to `final` of a text, if it has facts; else nil.
 local function read_facts(text, first, final)
   local sound = string.byte(text, final) == 125
+  if not string.find(text, 'x-stem', math.max(first, final - TAILS[2]), true) then return nil end
   for _, size in ipairs(TAILS) do
     local from = math.max(first, final - size + 1)
     local at, since, rank, priority, deliveries, own, id =
@@ -131,6 +126,15 @@ end
 -- A message as its producer wrote it.
 local function raw_of(m)
   return string.sub(m.text, m.first, m.final) .. (m.sound and '}' or '')
+end
+
+-- The id of its task; a foreign message is read for it, only where a record may have to follow.
+local function id_of(m)
+  if m.own == '1' or not m.sound then return m.id end
+  local ok, decoded = pcall(cjson.decode, raw_of(m))
+  local headers = ok and type(decoded) == 'table' and decoded.headers
+  local id = type(headers) == 'table' and headers.id
+  return type(id) == 'string' and id or ''
 end
 
 local function written(m, before, behind)
@@ -230,9 +234,13 @@ local function undelay(queue, token)
   return from_held(value, queue)
 end
 
+-- Messages that are leased no more, as tokens by queue, for `let_all_go` at the end of a script.
+local gone, leaving = {}, {}
+
 -- The message leased under a token and whether the lease has lapsed; nil when it is not current.
 local function leased(token)
   local fence, queue = fence_and_queue(token)
+  if gone[token] then return nil end
   local till = queue and call('ZSCORE', leases_of(queue), token)
   local value = till and call('HGET', UNACKED, token)
   if not value then return nil end
@@ -242,9 +250,18 @@ local function leased(token)
 end
 
 local function let_go(m)
-  call('HDEL', UNACKED, m.token)
-  call('ZREM', UNACKED_INDEX, m.token)
-  call('ZREM', leases_of(m.queue), m.token)
+  local tokens = leaving[m.queue] or {}
+  leaving[m.queue] = tokens
+  tokens[#tokens + 1] = m.token
+  gone[m.token] = true
+end
+
+local function let_all_go()
+  for queue, tokens in pairs(leaving) do
+    in_chunks('HDEL', UNACKED, tokens)
+    in_chunks('ZREM', UNACKED_INDEX, tokens)
+    in_chunks('ZREM', leases_of(queue), tokens)
+  end
 end
 
 local function keep(id, queue, told, raw, number)

@@ -6,7 +6,7 @@ call('ZREM', EXPIRY, '') -- as in settling: purging makes space
 
 local function remove(m)
   end_life(m)
-  cancel_record(m.id, reason, meta)
+  cancel_record(id_of(m), reason, meta)
   removed = removed + 1
 end
 

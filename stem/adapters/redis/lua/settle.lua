@@ -15,7 +15,7 @@ end
 -- due, 1 if counted
 function kinds.release(m, told)
   if told[4] == 0 then m.deliveries = m.deliveries - 1 end
-  release_record(m.id, m.fence)
+  release_record(id_of(m), m.fence)
   wait(m.queue, m, moment(told[3]), visible, true)
 end
 
@@ -52,4 +52,5 @@ for index, told in ipairs(orders) do
   end
   answers[index] = held and 1 or 0
 end
+let_all_go()
 return answers
