@@ -196,6 +196,37 @@ class Stem(Stores):
         task_id = self.publisher.publish(Definition(name=name), args, kwargs or {}, options)
         return self.AsyncResult(task_id)
 
+    def enqueue_in(
+        self,
+        connection: object,
+        task: Task[..., Any] | str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Handle[Any]:
+        """Publish a call within a database transaction: rolled back, it was never sent.
+
+        Args:
+            connection: A SQLAlchemy ``Connection`` or ``Session`` on the database that is broker
+                and result store at once (PostgreSQL or SQLite). Ending the transaction is up to you.
+            task: The task, or the name of one that need not be defined here.
+
+        Raises:
+            ConfigurationError: Options that cannot be used, or a connection to another database.
+            NotEncodableError: An argument has no JSON form.
+            StoreError: Nothing is written; the transaction has to be rolled back.
+        """
+        from stem.app.transactions import intake_of
+
+        through = intake_of(self.broker, connection)
+        known = self.tasks.find(task) if isinstance(task, str) else task
+        if known is None:
+            definition, wire = Definition(name=str(task)), (args, kwargs or {})
+        else:
+            definition, wire = known.definition, known.signature.to_wire(args, kwargs or {})
+        task_id = self.publisher.publish(definition, *wire, options, through=through)
+        return self.AsyncResult(task_id) if known is None else known.AsyncResult(task_id)
+
     def AsyncResult(self, task_id: str) -> Handle[Any]:
         """Return the handle of the task with this id; nothing is looked up."""
         return Handle(task_id, stores=self)

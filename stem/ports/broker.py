@@ -31,7 +31,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -256,6 +256,35 @@ class LeaseSource(Protocol):
 
     def close(self) -> None:
         """Free the connection. Leases that are still held lapse by themselves. May be called twice."""
+        ...
+
+
+class Intake(Protocol):
+    """Takes messages in; see `Broker.publish`."""
+
+    def publish(self, publications: Sequence[Publication]) -> list[bool]:
+        """Store each message; for each, in order, False when its task id was known already."""
+        ...
+
+
+@runtime_checkable
+class TransactionalBroker(Protocol):
+    """A broker that can publish within a transaction of the application's own."""
+
+    def publish_in(self, connection: object, publications: Sequence[Publication]) -> list[bool]:
+        """Store messages and records within a transaction; rolled back, they were never there.
+
+        Args:
+            connection: A SQLAlchemy ``Connection`` or ``Session`` on the broker's own database.
+                Its transaction is begun if need be, and never ended here.
+
+        Returns:
+            For each, in order, False when its task id was known already and nothing was stored.
+
+        Raises:
+            ConfigurationError: The connection reaches another database, or has no transactions.
+            StoreError: Nothing was stored; the transaction has to be rolled back.
+        """
         ...
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stem.clock import Clock
-    from stem.ports.broker import Broker
+    from stem.ports.broker import Broker, Intake
 
 
 class Publisher:
@@ -39,11 +39,20 @@ class Publisher:
         self._origin = f"{os.getpid()}@{socket.gethostname()}"
 
     def publish(
-        self, definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions
+        self,
+        definition: Definition,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: CallOptions,
+        *,
+        through: Intake | None = None,
     ) -> str:
         """Publish one call and return its task id.
 
         A call with a ``task_id`` that is known already is not published again.
+
+        Args:
+            through: Takes the message instead of the broker.
 
         Raises:
             ConfigurationError: Options that cannot be used, all at once.
@@ -66,7 +75,7 @@ class Publisher:
             parent_id=envelope.parent_id,
         )
         due = _due(options)
-        self._broker.publish(
+        (through or self._broker).publish(
             [
                 Publication(
                     message=message, queue=envelope.queue, priority=envelope.priority, due=due, task=task

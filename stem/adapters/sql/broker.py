@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stem.adapters.sql.conflicts import repeated
+from stem.adapters.sql.joining import publish_in
 from stem.adapters.sql.messages import raw_row
 from stem.adapters.sql.source import SqlSource
 from stem.message import ErrorInfo
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from stem.adapters.sql.messages import Held
     from stem.adapters.sql.tables import Tables
     from stem.clock import Clock
-    from stem.ports.broker import Broker, LeaseSource, Publication
+    from stem.ports.broker import Broker, LeaseSource, Publication, TransactionalBroker
 
 _CAPABILITIES: Final = Capabilities(atomic_results=True)
 
@@ -48,6 +49,10 @@ class SqlBroker:
             return []
         with self._database.write("publish") as transaction:
             return self._tables.publish(transaction, publications)
+
+    def publish_in(self, connection: object, publications: Sequence[Publication]) -> list[bool]:
+        """Store each message and its record within the transaction of ``connection``."""
+        return publish_in(self._database, self._tables, connection, publications)
 
     @repeated
     def publish_raw(self, queue: str, payload: str) -> None:
@@ -97,3 +102,4 @@ def _lost(message: Held) -> ErrorInfo:
 
 if TYPE_CHECKING:
     _: Callable[..., Broker] = SqlBroker
+    _joins: Callable[..., TransactionalBroker] = SqlBroker

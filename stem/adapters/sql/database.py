@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from stem.adapters.sql.errors import is_harmless, translated
 from stem.adapters.sql.migrate import ensure_schema
 from stem.adapters.sql.schema import Schema
+from stem.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable
+    from collections.abc import Collection, Generator, Hashable
 
     from sqlalchemy import Connection, Engine
 
@@ -72,6 +73,11 @@ class Database:
     def own(self) -> OwnConnection:
         """Return a connection for one thread alone; it connects on first use."""
         return OwnConnection(self, connected=self._connected)
+
+    def ring(self, names: Collection[str]) -> None:
+        """Wake those who wait for these names; see `stem.adapters.sql.dialect.Dialect.ring`."""
+        with suppress(StoreError), self.read("ring") as transaction:
+            self.dialect.ring(transaction.connection, names)
 
     def connect(self) -> Connection:
         """Return a new connection that is not the pool's."""

@@ -74,6 +74,14 @@ class Dialect(Protocol):
         """Begin a transaction that writes."""
         ...
 
+    def join(self, connection: Connection) -> str | None:
+        """Make sure that somebody else's connection reaches this database and has a transaction.
+
+        Returns:
+            What is wrong with the connection, one sentence; None when it can be used.
+        """
+        ...
+
     def begin_migration(self, connection: Connection) -> None:
         """Begin a transaction that changes tables, and wait for others that do so."""
         ...

@@ -134,6 +134,17 @@ class PostgresqlDialect:
         """Begin a transaction that writes. Others write meanwhile."""
         connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
 
+    def join(self, connection: Connection) -> str | None:
+        """Look whether it reaches the database; SQLAlchemy has begun a transaction, or will."""
+        if connection.dialect.name != "postgresql" or connection.dialect.paramstyle != "pyformat":
+            return f"expected a connection to {self.address} by psycopg, got {connection.engine.driver}"
+        if getattr(connection.connection.dbapi_connection, "autocommit", False):
+            return "expected a connection with transactions, got one with AUTOCOMMIT"
+        reached = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        if reached != self._server.database:
+            return f"expected a connection to the database {self._server.database}, got one to {reached}"
+        return None
+
     def begin_migration(self, connection: Connection) -> None:
         """Begin a transaction that changes tables, alone among those of this namespace."""
         self.begin(connection)

@@ -10,6 +10,7 @@ from stem.adapters.sql.conflicts import repeated
 from stem.adapters.sql.rows import span_us
 from stem.adapters.sql.settling import settle
 from stem.codecs import unpack
+from stem.errors import StoreError
 from stem.message import Delivery
 
 if TYPE_CHECKING:
@@ -69,7 +70,17 @@ class SqlSource:
             return self._tables.messages.outlook(transaction, self._queues)
 
     def wait(self, timeout_s: float) -> None:
-        """Block until there may be something to lease, `wake` is called, or ``timeout_s`` pass."""
+        """Block until there may be something to lease, `wake` is called, or ``timeout_s`` pass.
+
+        Ends early when the store does not answer, which the next call then tells.
+        """
+        try:
+            self._wait(timeout_s)
+        except StoreError:
+            self._own.close()
+        self._woken.clear()
+
+    def _wait(self, timeout_s: float) -> None:
         deadline = self._clock.monotonic() + timeout_s
         while True:
             # Made before the first look, the watch knows of every commit after it.
@@ -84,7 +95,6 @@ class SqlSource:
                 left_s = min(left_s, (outlook.next_us - now_us) / 1e6)
             with self._database.translated("wait"):
                 watch.pause(left_s, woken=self._woken)
-        self._woken.clear()
 
     def _watching(self) -> Watch:
         if self._watch is None:

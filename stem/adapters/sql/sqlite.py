@@ -147,6 +147,18 @@ class SqliteDialect:
         """Begin a transaction that writes: take the write lock, or wait for it."""
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
+    def join(self, connection: Connection) -> str | None:
+        """Begin the transaction that writes, unless the caller has done so."""
+        raw: object = connection.connection.dbapi_connection
+        if not isinstance(raw, sqlite3.Connection):
+            return f"expected a connection to {self.address}, got one of {connection.dialect.name}"
+        files = {name: path for _, name, path in raw.execute("PRAGMA database_list")}
+        if os.path.realpath(files["main"]) != self._location.path:
+            return f"expected a connection to {self.place}, got one to {files['main'] or ':memory:'}"
+        if not raw.in_transaction:
+            self.begin(connection)
+        return None
+
     def begin_migration(self, connection: Connection) -> None:
         """Begin a transaction that changes tables."""
         self.begin(connection)
