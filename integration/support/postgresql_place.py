@@ -90,7 +90,7 @@ class PostgresqlPlace:
         """End every connection that Stem has to the server; return how many."""
         with self.connect() as connection:
             rows = connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
                 "WHERE application_name = %s AND pid <> pg_backend_pid()",
                 [self.schema],
             ).fetchall()
