@@ -137,17 +137,17 @@ def test_a_deadlock_is_tried_again(place: PostgresqlPlace, opened: Open) -> None
     publish(broker, "a")
     publish(broker, "b")
     queues = offered(stack.queues)
-    first, second = "UPDATE stem_message SET task = task WHERE task_id = '{}'".split("|") * 2
-    with place.connect() as connection, connection.transaction():
-        connection.execute(second.format("b").encode())
-        done: list[set[str]] = []
-        thread = threading.Thread(target=lambda: done.append(queues.cancel(["a", "b"], reason="x")))
-        thread.start()
-        wait_for_a_lock(place)
-        with pytest.raises(psycopg.errors.DeadlockDetected):
-            # Whichever side the server chooses, the other one goes on.
-            connection.execute(first.format("a").encode())
-            raise psycopg.errors.DeadlockDetected
+    touch = "UPDATE stem_message SET task = task WHERE task_id = %s"
+    done: list[set[str]] = []
+    thread = threading.Thread(target=lambda: done.append(queues.cancel(["a", "b"], reason="x")))
+    with place.connect() as connection:
+        # Longer than the other side's, so that the server chooses that one.
+        connection.execute("SET deadlock_timeout TO '60s'")
+        with connection.transaction():
+            connection.execute(touch, ["b"])
+            thread.start()
+            wait_for_a_lock(place)
+            connection.execute(touch, ["a"])
     thread.join(30)
 
     assert done == [{"a", "b"}]
