@@ -602,3 +602,16 @@ def test_successors_are_published_with_the_completion(world: World) -> None:
     assert source.settle([complete]) == [True]
 
     assert task_ids(wait_for(source)) == ["next"]
+
+
+def test_deleted_queues_for_delays_are_made_again(world: World) -> None:
+    stack = world.process()
+    offered(stack.broker).publish([publication("first", due=timedelta(seconds=1))])
+    source = world.source(of=stack)
+    (first,) = wait_for(source)
+
+    delete_queues(world.url)
+    offered(stack.broker).publish([publication("second", due=timedelta(seconds=1))])
+    assert source.settle([rescheduling(first, due=timedelta(seconds=1))]) == [True]
+
+    assert sorted(task_ids(wait_for(source, count=2))) == ["first", "second"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from stem.adapters.amqp import wire
@@ -47,13 +48,8 @@ def dead_letter(received: Any, *, now: datetime) -> DeadLetter:
     """Return what a message of the queue for dead letters says."""
     headers = wire.headers_of(received)
     message = wire.read(received)
-    plain = {name: value for name, value in message.headers.items() if name not in _OWN}
-    message = type(message)(
-        headers=plain,
-        properties=message.properties,
-        body=message.body,
-        content_type=message.content_type,
-        content_encoding=message.content_encoding,
+    message = replace(
+        message, headers={name: value for name, value in message.headers.items() if name not in _OWN}
     )
     label = read_label(message)
     reason, detail = _why(headers)

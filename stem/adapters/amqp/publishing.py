@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from amqp.exceptions import AMQPError
 from amqp.spec import Basic
 
 from stem.adapters.amqp import wire
-from stem.adapters.amqp.errors import judged
-from stem.adapters.amqp.topology import DELAY_EXCHANGE, delay_key
+from stem.adapters.amqp.topology import DELAY_EXCHANGE, delay_key, queue_of
 from stem.errors import StoreError, StoreUnavailableError
 from stem.ports.broker import NOW
 
@@ -160,10 +158,7 @@ class Publisher:
         self._acknowledged(number, multiple)
 
     def _came_back(self, error: Exception, exchange: str, routing_key: str, message: object) -> None:
-        if not isinstance(error, AMQPError) or exchange:
-            # From the exchange for delays, whose queues were deleted: no single queue is at fault.
-            raise judged(error, self._link.location, "publish")
-        self._returned.append(routing_key)
+        self._returned.append(queue_of(routing_key, delayed=exchange == DELAY_EXCHANGE))
 
 
 if TYPE_CHECKING:

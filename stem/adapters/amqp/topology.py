@@ -36,6 +36,11 @@ DELAY_EXCHANGE: Final = level_name(MAX_LEVEL)
 _PRIORITIES: Final = 10
 
 
+def queue_of(routing_key: str, *, delayed: bool) -> str:
+    """Return the queue that a routing key leads to."""
+    return routing_key.split(".", MAX_NUMBER_OF_BITS_TO_USE)[-1] if delayed else routing_key
+
+
 def delay_key(delay_s: float, queue: str) -> str:
     """Return the routing key that holds a message back, rounded up to whole seconds."""
     return calculate_routing_key(min(max(math.ceil(delay_s), 1), MAX_DELAY_S), queue)
@@ -86,11 +91,11 @@ class Topology:
     def ensure_delays(self, queue: str) -> None:
         """Make sure that messages can be held back for ``queue``."""
         self.ensure(queue)
-        if queue in self._delayed:
-            return
         if not self._has_delays:
             _declare_delays(self._location)
             self._has_delays = True
+        if queue in self._delayed:
+            return
         with self._link.working("declare") as connection:
             self._bind_to_delays(connection, queue)
 
@@ -117,9 +122,10 @@ class Topology:
         self._delayed.add(queue)
 
     def forget(self, queue: str) -> None:
-        """Look for ``queue`` anew at the next use: somebody has deleted it."""
+        """Look for ``queue`` anew at the next use, and for those of delays: somebody has deleted one."""
         self._known.discard(queue)
         self._delayed.discard(queue)
+        self._has_delays = False
 
     def _look_anew(self) -> None:
         # Whatever ended the connection may have changed the queues.
