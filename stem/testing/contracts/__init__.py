@@ -11,8 +11,9 @@ that keeps the time of the clock it is given)::
         def harness(self, tmp_path: Path) -> Iterator[StackHarness]: ...
 
 Tests are named after the guarantees that the ports number. An adapter that
-lacks a feature says so, with its reason, in ``lacks``; nothing else skips a
-test, and `executed_tests` tells what remains. Needs the extra ``test``.
+lacks a feature says so, with its reason, in ``lacks``, and names in ``excused``
+what else is beyond it; nothing else skips a test, and `executed_tests` tells
+what remains. Needs the extra ``test``.
 """
 
 from __future__ import annotations

@@ -46,16 +46,21 @@ class Contract:
     """Base of the suites: subclass one in a test module and give it a ``harness`` fixture.
 
     Attributes:
-        lacks: The features that the adapter has not, each with the reason. The
-            only way to skip a contract test.
+        lacks: The features that the adapter has not, each with the reason.
+        excused: Tests, by name, that ask for what the adapter cannot do although it is no
+            feature, each with the reason. With ``lacks`` the only way to skip a contract test.
     """
 
     lacks: ClassVar[Mapping[Feature, str]] = {}
+    excused: ClassVar[Mapping[str, str]] = {}
 
     @pytest.fixture(autouse=True)
     def _skip_what_the_adapter_lacks(self, request: pytest.FixtureRequest) -> None:
-        for feature in _needed(request.function) & self.lacks.keys():
-            pytest.skip(f"{feature}: {self.lacks[feature]}")
+        reasons = [f"{name}: {self.lacks[name]}" for name in _needed(request.function) & self.lacks.keys()]
+        if request.function.__name__ in self.excused:
+            reasons.append(self.excused[request.function.__name__])
+        if reasons:
+            pytest.skip("; ".join(reasons))
 
     @pytest.fixture
     def harness(self) -> StackHarness:
@@ -115,9 +120,21 @@ def guarantees(port: type) -> list[str]:
 
 
 def executed_tests(suite: type[Contract]) -> list[str]:
-    """Return the names of the tests that ``suite`` runs, without those it skips, sorted."""
+    """Return the names of the tests that ``suite`` runs, without those it skips, sorted.
+
+    Raises:
+        AssertionError: A test is excused that does not exist.
+    """
+    tests = {
+        name: member
+        for name, member in inspect.getmembers(suite, inspect.isfunction)
+        if name.startswith("test_")
+    }
+    unknown = suite.excused.keys() - tests.keys()
+    if unknown:
+        raise AssertionError(f"{suite.__name__} excuses tests that do not exist: {sorted(unknown)}")
     return [
         name
-        for name, member in inspect.getmembers(suite, inspect.isfunction)
-        if name.startswith("test_") and not _needed(member) & suite.lacks.keys()
+        for name, test in tests.items()
+        if name not in suite.excused and not _needed(test) & suite.lacks.keys()
     ]
