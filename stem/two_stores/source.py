@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from stem.two_stores.records import Standing, fenced
 from stem.two_stores.settling import Held, Settling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
 
     from stem.message import Delivery, Label
     from stem.ports.broker import LeaseSource, Settlement
@@ -49,14 +49,18 @@ class TwoStoreSource:
             deliveries = self._source.lease(open_queues, limit=limit, duration=duration)
         if not deliveries:
             return []
+        return self._claim(deliveries)
+
+    @contextmanager
+    def _giving_back(self, deliveries: Sequence[Delivery], *, counted: bool) -> Generator[None]:
+        """Put messages back when the stores fail inside; not every lease lapses by itself."""
         try:
-            return self._claim(deliveries)
+            yield
         except StoreError:
-            # Nobody will settle them, and some brokers' leases never lapse. They count as
-            # delivered: the claim may have been written, and an unrepeated delivery of a
-            # running attempt would pass for a copy.
             with suppress(StoreError):
-                self._source.settle([Release(token=delivery.token) for delivery in deliveries])
+                self._source.settle(
+                    [Release(token=delivery.token, counted=counted) for delivery in deliveries]
+                )
             raise
 
     def _open(self, queues: Sequence[str]) -> list[str]:
@@ -68,7 +72,8 @@ class TwoStoreSource:
     def _claim(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         labels = [_label(delivery) for delivery in deliveries]
         ids = {label.task_id for label in labels if label is not None}
-        records = self._records.results.get(ids) if ids else {}
+        with self._giving_back(deliveries, counted=False):
+            records = self._records.results.get(ids) if ids else {}
         standings = {task_id: Standing.of(records.get(task_id)) for task_id in ids}
         kept: list[Delivery] = []
         past: list[Delivery] = []
@@ -87,7 +92,10 @@ class TwoStoreSource:
         return self._hold(kept, claims)
 
     def _hold(self, kept: Sequence[Delivery], claims: dict[str, Start]) -> list[Delivery]:
-        told = self._records.results.start(list(claims.values())) if claims else []
+        # Counted, because the claims may have been written: an unrepeated delivery of an
+        # attempt that is running would pass for a copy.
+        with self._giving_back(kept, counted=True):
+            told = self._records.results.start(list(claims.values())) if claims else []
         answers = dict(zip(claims, told, strict=True))
         refused = [delivery for delivery in kept if not answers.get(delivery.token, True)]
         if refused:

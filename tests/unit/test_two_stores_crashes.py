@@ -12,6 +12,7 @@ from two_stores import RESULT_TTL
 
 from stem.adapters.memory.stack import open_stack
 from stem.codecs import pack, read_label
+from stem.errors import StoreUnavailableError
 from stem.message import Message
 from stem.ports.broker import Bury, Complete, Release
 from stem.ports.deadletters import DeadLetterQuery
@@ -33,6 +34,7 @@ from stem.testing.contracts.samples import (
     rescheduling,
 )
 from stem.testing.contracts.suite import offered
+from stem.testing.faults import Fault, Faults
 from stem.two_stores import join_stacks
 
 if TYPE_CHECKING:
@@ -103,8 +105,11 @@ class World:
     def _open(self, part: str) -> Stack:
         return open_stack(f"memory://{self._name}-{part}", namespace="world", clock=self.clock)
 
+    def parts(self) -> tuple[Stack, Stack]:
+        return self._open("messages"), self._open("stores")
+
     def process(self, fuse: Fuse | None = None) -> Stack:
-        parts = [self._open(part) for part in ("messages", "stores")]
+        parts = self.parts()
         if fuse is not None:
             for part in parts:
                 for port in PORTS:
@@ -354,4 +359,24 @@ def test_a_worker_that_was_overtaken_cannot_write() -> None:
     assert offered(stack.results).finish([ending_of(first, at=world.clock.wall())]) == [False]
     assert second_source.settle([completion(second, at=world.clock.wall())]) == [True]
 
+    assert world.ends("t") == ["succeeded"]
+
+
+@pytest.mark.parametrize("call", ["results.get", "results.start"])
+@pytest.mark.parametrize("fault", list(Fault))
+def test_while_the_stores_fail_messages_are_given_back(call: str, fault: Fault) -> None:
+    world = World()
+    publish(world, world.process())
+    faults = Faults()
+    messages, stores = world.parts()
+    stack = join_stacks(messages, faults.wrap(stores), result_ttl=RESULT_TTL, clock=world.clock)
+    source = offered(stack.broker).source(owner=OWNER)
+    faults.fail_next(call, fault)
+
+    with pytest.raises(StoreUnavailableError):
+        lease(source)
+
+    (delivery,) = lease(source)
+    assert delivery.deliveries == (2 if call == "results.start" else 1)
+    assert source.settle([completion(delivery, at=world.clock.wall())]) == [True]
     assert world.ends("t") == ["succeeded"]
