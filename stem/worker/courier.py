@@ -257,10 +257,12 @@ class Courier:
         deliveries = self._source.lease(self._queues, limit=limit, duration=self._lease_for)
         if not deliveries:
             return False
+        # Before they are held: what cannot be delivered must lapse, not be renewed for ever.
+        arrivals = self._read(deliveries)
         self._book.hold((delivery.token for delivery in deliveries), asked_at_s=asked_at_s)
         with self._lock:
             self._credits -= len(deliveries)
-        self._dispatcher.deliver(self._read(deliveries))
+        self._dispatcher.deliver(arrivals)
         return len(deliveries) == limit
 
     def _read(self, deliveries: Sequence[Delivery]) -> list[Arrival]:
