@@ -94,7 +94,7 @@ def test_every_bad_setting_is_told_at_once() -> None:
 
 
 def test_an_unknown_scheme_names_the_known_ones() -> None:
-    with pytest.raises(UnknownAdapterError, match="known: .*memory.*sqlite"):
+    with pytest.raises(UnknownAdapterError, match=r"known: .*memory.*sqlite"):
         _ = Stem("a", broker="nonsense://host").broker
 
 
