@@ -19,6 +19,7 @@ EVENTS: Final[dict[str, str]] = {
     "lease.buried": "A message was delivered too often and lies in the dead letters.",
     "lease.lost": "The store says that leases are gone; their tasks are told to stop.",
     "lease.reclaimed": "A lease lapsed, its worker being dead or cut off; its message is ready again.",
+    "listener.lost": "The connection that hears of new messages was lost; workers poll until it is back.",
     "message.buried": "A message that a Kombu consumer rejected or could not read lies in the dead letters.",
     "queue.classic": "A RabbitMQ queue is a classic one: it tells less of deliveries, and lies on one node.",
     "redis.evicts": "The Redis server deletes keys when its memory is full: messages can be lost.",
