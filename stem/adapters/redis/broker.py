@@ -27,7 +27,7 @@ _CAPABILITIES: Final = Capabilities(
 )
 _NO_LABEL: Final = Label(task_id="", task="", attempt=0, generation=0)
 _AT_ONCE: Final = 500
-"""Messages in one run of a script: it holds the server up for a few milliseconds."""
+"""Lapsed leases in one run of a script."""
 
 
 class _Lapsed(NamedTuple):
@@ -57,10 +57,7 @@ class RedisBroker:
         """Store each message, and its record in the same step."""
         # All packed before the first is sent: one that cannot be must not leave half a batch.
         packed = [writes.publication(each) for each in publications]
-        calls = [
-            (self._database.visible_s, write_json(packed[first : first + _AT_ONCE]))
-            for first in range(0, len(packed), _AT_ONCE)
-        ]
+        calls = [(self._database.visible_s, write_json(batch)) for batch in writes.batches(packed)]
         if not calls:
             return []
         replies = self._database.call_all("publish", scripts.PUBLISH, calls)

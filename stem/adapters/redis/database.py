@@ -6,6 +6,7 @@ import os
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from stem.adapters.redis.boot import check
 from stem.adapters.redis.errors import translated
@@ -38,7 +39,7 @@ class Database:
         self._wall = wall
         self._lock = threading.Lock()
         self._idle: list[Link] = []  # guarded by _lock, as are all below
-        self._own: list[Link] = []
+        self._own: WeakSet[Link] = WeakSet()
         self._checked = False
         self._pid = os.getpid()
 
@@ -101,14 +102,13 @@ class Database:
         """Return a connection for one owner, who closes it; closed with the database at the latest."""
         link = Link(self.location, self.names, protocol=protocol)
         with self._lock:
-            self._own = [each for each in self._own if each.is_open]
-            self._own.append(link)
+            self._own.add(link)
         return link
 
     def close(self) -> None:
         """Close every connection. May be called twice."""
         with self._lock:
-            links, self._idle, self._own = [*self._idle, *self._own], [], []
+            links, self._idle = [*self._idle, *self._own], []
         for link in links:
             link.close()
 
@@ -116,7 +116,7 @@ class Database:
         with self._lock:
             if self._pid != os.getpid():
                 # After a fork these are another process's.
-                self._pid, self._idle, self._own = os.getpid(), [], []
+                self._pid, self._idle = os.getpid(), []
             return self._idle.pop() if self._idle else Link(self.location, self.names)
 
     def _give_back(self, link: Link) -> None:

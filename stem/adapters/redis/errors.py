@@ -47,7 +47,8 @@ _DENIED: Final = _Verdict(
 _NO_RIGHT: Final = _Verdict(
     kind=StoreDeniedError,
     reason="the user lacks a right",
-    remedy="allow it the commands and keys that the page on Redis lists (ACL SETUSER)",
+    remedy="allow it the keys and channels that begin with the prefix, and the commands"
+    " @read @write @scripting @pubsub @connection (ACL SETUSER)",
 )
 _UNREACHABLE: Final = _Verdict(
     kind=StoreUnavailableError,

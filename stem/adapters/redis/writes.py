@@ -11,6 +11,8 @@ from stem.adapters.redis.values import micros, plain, span_us, told, write_due, 
 from stem.codecs import pack, read_label
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from stem.ports.broker import Bury, Publication
     from stem.ports.results import Ending, NewTask, RetryNote, Start
 
@@ -18,6 +20,25 @@ Write: TypeAlias = list[Any]
 
 NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """For notes whose times the store itself fills in."""
+
+
+_AT_ONCE: Final = 500
+_BYTES_AT_ONCE: Final = 4 * 1024 * 1024
+"""Of messages in one run of a script: it holds the server up for a few milliseconds."""
+
+
+def batches(publications: Sequence[Write]) -> Iterator[list[Write]]:
+    """Yield publications in batches that one run of a script can take, in order."""
+    batch: list[Write] = []
+    size = 0
+    for each in publications:
+        if batch and (len(batch) == _AT_ONCE or size > _BYTES_AT_ONCE):
+            yield batch
+            batch, size = [], 0
+        batch.append(each)
+        size += len(each[4])
+    if batch:
+        yield batch
 
 
 def publication(publication: Publication) -> Write:
