@@ -52,6 +52,7 @@ class AmqpBroker:
     def __init__(self, location: Location, *, clock: Clock) -> None:
         self._location = location
         self._clock = clock
+        # Held while publishing, too: a connection serves one thread at a time.
         self._lock = Lock()
         self._link = Link(location, clock=clock)  # guarded by _lock
         self._publisher = Publisher(self._link, Topology(self._link))  # guarded by _lock
