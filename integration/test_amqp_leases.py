@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from amqp_place import CLOCK, ctl, declare_queue, delete_queues, own_vhost, refuses, vhost_of
@@ -506,17 +507,18 @@ def test_a_wait_ends_when_a_message_is_pushed(world: World) -> None:
 @pytest.mark.parametrize(
     ("url", "kind", "words"),
     [
-        ("amqp://guest:wrong-secret@127.0.0.1:5672//", StoreDeniedError, "user and password"),
-        ("amqp://guest:guest@127.0.0.1:5672/no-such-vhost", StoreDeniedError, "virtual host"),
+        ("amqp://guest:wrong-secret@{server}//", StoreDeniedError, "user and password"),
+        ("amqp://guest:guest@{server}/no-such-vhost", StoreDeniedError, "virtual host"),
         ("amqp://guest:wrong-secret@127.0.0.1:9//", StoreUnavailableError, "RabbitMQ runs there"),
-        ("amqps://guest:guest@127.0.0.1:5672//?timeout=3s", StoreError, "127.0.0.1"),
+        ("amqps://guest:guest@{server}//?timeout=3s", StoreError, "127.0.0.1"),
     ],
     ids=["wrong password", "no such vhost", "refused", "no TLS there"],
 )
 def test_what_went_wrong_is_told_in_one_line_without_secrets(
     vhost: str, url: str, kind: type[StoreError], words: str
 ) -> None:
-    stack = open_stack(url, namespace="test", clock=CLOCK)
+    server = urlsplit(vhost).netloc.rpartition("@")[2]
+    stack = open_stack(url.format(server=server), namespace="test", clock=CLOCK)
 
     with pytest.raises(kind) as told:
         offered(stack.broker).publish([publication("t")])
