@@ -184,7 +184,8 @@ class SqliteDialect:
     def claim(self, schema: Schema) -> Update:
         """Return the statement that leases messages of one queue, unless it is paused."""
         message, queue = schema.message, schema.queue
-        paused = select(queue.c.name).where(queue.c.name == message.c.queue, queue.c.paused)
+        # Asked once, since it does not depend on the message.
+        paused = select(queue.c.name).where(queue.c.name == bindparam("of_queue"), queue.c.paused)
         first = (
             select(message.c.id)
             .where(message.c.state == READY, message.c.queue == bindparam("of_queue"), ~paused.exists())
