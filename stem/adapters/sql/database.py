@@ -152,7 +152,7 @@ class OwnConnection:
             if pid != os.getpid():
                 abandon(connection)
             elif connection.invalidated or not self._database.dialect.is_current(connection):
-                connection.invalidate()
+                _drop(connection)
                 connection.close()
             else:
                 return connection
@@ -201,8 +201,20 @@ def writing(dialect: Dialect, connection: Connection) -> Generator[Transaction]:
 
 def _give_up(connection: Connection, error: DBAPIError) -> None:
     # What a failed disk or a damaged file leaves behind in a connection is not worth finding out.
-    if not is_harmless(error) and not connection.invalidated:
-        connection.invalidate()
+    if not is_harmless(error):
+        _drop(connection)
+
+
+def _drop(connection: Connection) -> None:
+    """Take a connection out of use, and close what the driver holds."""
+    if connection.invalidated:
+        return
+    held = connection.connection.dbapi_connection
+    connection.invalidate()
+    # SQLAlchemy closes what belongs to its pool, and only forgets the rest.
+    if held is not None:
+        with suppress(Exception):  # it is broken: whatever closing it says is no news
+            held.close()
 
 
 def abandon(inherited: object) -> None:

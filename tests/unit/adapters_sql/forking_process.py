@@ -27,6 +27,8 @@ def main(url: str) -> None:
         children = source.lease(["default"], limit=5, duration=LEASE)
         assert all(source.settle([Complete(token=each.token) for each in children]))
         broker.publish([publication("child")])
+        source.close()
+        stack.close()
         # Not os._exit: what the interpreter tidies up at its end must not touch the parent's connections.
         sys.exit(0)
 
